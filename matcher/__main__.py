@@ -1,0 +1,3 @@
+from matcher.app import main
+
+raise SystemExit(main())
