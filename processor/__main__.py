@@ -1,0 +1,3 @@
+from processor.app import main
+
+raise SystemExit(main())
