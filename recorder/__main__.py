@@ -1,0 +1,3 @@
+from recorder.app import main
+
+raise SystemExit(main())
