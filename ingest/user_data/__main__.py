@@ -1,0 +1,3 @@
+from ingest.user_data.app import main
+
+raise SystemExit(main())
