@@ -1,0 +1,3 @@
+from market_data.app import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The Faust worker: candles of every interval and 24 h tickers, from trade bars."""

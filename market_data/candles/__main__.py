@@ -1,0 +1,3 @@
+from market_data.candles.app import main
+
+raise SystemExit(main())
