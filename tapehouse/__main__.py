@@ -1,0 +1,3 @@
+from tapehouse.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""`tapehouse backup` and `tapehouse restore`: the database with its positions, and forward from the log."""

@@ -1,0 +1,26 @@
+"""What the tools print on standard error, so that standard output can be piped."""
+
+from __future__ import annotations
+
+import sys
+
+import structlog
+import typer
+from rich.console import Console
+
+from tapehouse.errors import FAILED, OperatorError
+
+
+def stderr() -> Console:
+    return Console(stderr=True, highlight=False)
+
+
+def fail(command: str, error: Exception) -> typer.Exit:
+    """Say what went wrong in one line and return the exit to raise."""
+    stderr().print(f"tapehouse {command}: {error}", style="red", markup=False, soft_wrap=True)
+    return typer.Exit(error.exit_code if isinstance(error, OperatorError) else FAILED)
+
+
+def log_to_stderr() -> None:
+    """Keep what libraries of ours log apart from what a command prints; the stream is looked up a line."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))

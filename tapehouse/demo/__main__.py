@@ -1,0 +1,3 @@
+from tapehouse.demo.fleet import main
+
+raise SystemExit(main())

@@ -1,0 +1,122 @@
+"""The data folder: everything an exchange keeps on this machine, and its secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import secrets
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from tapehouse.errors import OperatorError
+
+DEFAULT_NAME = ".tapehouse"
+SYSTEM_DEFAULT = Path("/var/lib/tapehouse")
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    root: Path
+
+    @property
+    def kafka(self) -> Path:
+        return self.root / "kafka"
+
+    @property
+    def postgres(self) -> Path:
+        return self.root / "postgres"
+
+    @property
+    def valkey(self) -> Path:
+        return self.root / "valkey"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        """What holds only while the exchange runs: lock, socket, process table, addresses."""
+        return self.root / "run"
+
+    def create(self, *, run_as: str | None) -> None:
+        """Make the folders. Others may pass through the root only where another user must."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o700 if run_as is None else 0o711)
+        for folder in (self.kafka, self.valkey, self.logs, self.run, self.root / "secrets"):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o700)
+
+    def secret(self, name: str) -> str:
+        """A generated password, the same at every call; only the owner can read its file."""
+        path = self.root / "secrets" / name
+        try:
+            return path.read_text()
+        except FileNotFoundError:
+            fresh = path.with_suffix(".new")
+            fresh.touch(mode=0o600)
+            fresh.write_text(secrets.token_hex(16))
+            fresh.rename(path)
+            return path.read_text()
+
+    def remove(self) -> None:
+        shutil.rmtree(self.root)
+
+
+def postgres_user() -> str | None:
+    """PostgreSQL refuses to run as root: the system user it runs as instead, None for no change."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return name
+    raise OperatorError(
+        "PostgreSQL refuses to run as root, and this machine has neither a user 'postgres' nor 'nobody' to "
+        "run it as. Run Tapehouse as an ordinary user, or give a database of your own in "
+        "TAPEHOUSE_POSTGRES__DSN."
+    )
+
+
+def choose(given: Path | None, here: Path, run_as: str | None) -> DataFolder:
+    """The folder asked for, or `.tapehouse` in the checkout; as root, one that PostgreSQL's user can enter.
+
+    Raises OperatorError when a given folder cannot be reached by that user.
+    """
+    if given is not None:
+        root = given.expanduser().absolute()
+        blocker = None if run_as is None else unreachable(root, run_as)
+        if blocker is not None:
+            raise OperatorError(
+                f"the data folder {root} cannot be used as root: PostgreSQL has to run as another user, "
+                f"'{run_as}', who may not enter {blocker}. Give --data another folder, as {SYSTEM_DEFAULT}."
+            )
+        return DataFolder(root)
+    root = here.absolute() / DEFAULT_NAME
+    if run_as is not None and unreachable(root, run_as) is not None:
+        name = hashlib.sha256(str(here.absolute()).encode()).hexdigest()[:8]
+        return DataFolder(SYSTEM_DEFAULT / name)
+    return DataFolder(root)
+
+
+def unreachable(path: Path, user: str) -> Path | None:
+    """The first existing parent of `path` that `user` may not pass through, by its mode bits."""
+    entry = pwd.getpwnam(user)
+    for folder in reversed(path.absolute().parents):
+        if not folder.exists():
+            return None
+        status = folder.stat()
+        if status.st_uid == entry.pw_uid:
+            passes = status.st_mode & stat.S_IXUSR
+        elif status.st_gid == entry.pw_gid:
+            passes = status.st_mode & stat.S_IXGRP
+        else:
+            passes = status.st_mode & stat.S_IXOTH
+        if not passes:
+            return folder
+    return None
