@@ -1,0 +1,149 @@
+"""The matcher as a library of its own: what it imports, alone in an environment, and compiled."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+from matcher.replay import main as replay
+from schemas.codec import encode
+from tests.simulation.matcher.trader import MARKETPLACES
+from tests.unit.matcher.orders import BUY, SELL, Desk
+from tools.build_matcher_wheel import (
+    NEEDS,
+    NOT_COMPILED,
+    ROOT,
+    CannotBuild,
+    build,
+    compile_into,
+    compiler,
+    modules,
+)
+from tools.build_matcher_wheel import main as build_wheel
+
+AGREE = """
+import hashlib, importlib, sys
+from tests.simulation.matcher import streams
+files = {name: importlib.import_module(name).__file__ for name in sys.argv[1].split(",")}
+print(*[name for name, file in files.items() if not file.endswith(".py")])
+for place in sys.argv[2].split(","):
+    pair = streams.play(place, 77, 200)
+    print(place, hashlib.sha256(pair.engine.state().encode()).hexdigest())
+"""
+TEN_LINES = "import pathlib, sys; exec(pathlib.Path(sys.argv[1]).read_text())"
+
+
+def run(*arguments: object, folder: Path, path: list[Path] | None = None) -> str:
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    if path:
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, path))
+    done = subprocess.run(
+        [str(a) for a in arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert not done.returncode, done.stdout + done.stderr
+    return done.stdout
+
+
+def commands(folder: Path) -> Path:
+    desk = Desk()
+    desk.enter(1, SELL, 101, 5)
+    desk.enter(2, BUY, 101, 3)
+    desk.cancel(1)
+    file = folder / "commands.jsonl"
+    file.write_bytes(b"".join(encode(given.command) + b"\n" for given in desk.inputs))
+    return file
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the matcher compiled, once a session."""
+    folder = tmp_path_factory.mktemp("compiled")
+    compile_into(folder, quick=True)
+    return folder
+
+
+def test_the_library_needs_nothing_but_what_its_wheel_declares() -> None:
+    found = modules()
+    assert {name.partition(".")[0] for name in found} == {"matcher", "schemas"}
+    assert {"matcher.symbol_engine", "matcher.replay", "schemas.commands"} <= found.keys()
+    assert not {"matcher.handlers", "matcher.recovery", "matcher.snapshots"} & found.keys()
+
+
+def test_the_wheel_works_alone_in_an_empty_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wheel = build(tmp_path / "dist")
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    packages = Path(
+        run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", folder=tmp_path).strip()
+    )
+    for name in NEEDS.values():
+        _copy_distribution(name, packages)
+    run(
+        python,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-index",
+        "--disable-pip-version-check",
+        wheel,
+        folder=tmp_path,
+    )
+    text = (ROOT / "docs" / "matching.md").read_text()
+    (tmp_path / "ten.py").write_text(text.partition("```python\n")[2].partition("```")[0])
+    assert "[(1, 101, 2)] Ending.FILLED" in run(python, "-c", TEN_LINES, "ten.py", folder=tmp_path)
+    file = commands(tmp_path)
+    assert replay([str(file)]) == 0
+    assert run(python, "-m", "matcher.replay", file, folder=tmp_path) == capsys.readouterr().out
+
+
+def _copy_distribution(name: str, folder: Path) -> None:
+    """Install a distribution offline: as it is here."""
+    for file in distribution(name).files or []:
+        target = folder / file
+        if ".." not in file.parts:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(str(file.locate()), target)
+
+
+def test_compiled_and_interpreted_matcher_agree_with_the_model_and_each_other(compiled: Path) -> None:
+    hot = [name for name in modules() if name.startswith("matcher") and name not in NOT_COMPILED]
+    arguments = ["-c", AGREE, ",".join(hot), ",".join(MARKETPLACES)]
+    first, *one = run(sys.executable, *arguments, folder=compiled, path=[compiled, ROOT]).splitlines()
+    nothing, *other = run(sys.executable, *arguments, folder=ROOT, path=[ROOT]).splitlines()
+    assert (first.split(), nothing) == (hot, "")
+    assert len(one) == len(MARKETPLACES)
+    assert one == other
+
+
+def test_the_compiler_is_ccs_then_the_machines_then_ziglangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "my-cc -m64")
+    assert compiler() == "my-cc -m64"
+    monkeypatch.delenv("CC")
+    monkeypatch.setattr(shutil, "which", {"gcc": "/usr/bin/gcc"}.get)
+    assert compiler() == "gcc"
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert compiler() == f"{sys.executable} -m ziglang cc"
+    assert "zig" in run(*compiler().split(), "--version", folder=ROOT)
+
+
+def test_without_any_compiler_the_build_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr("tools.build_matcher_wheel.find_spec", lambda name: None)
+    with pytest.raises(CannotBuild):
+        compiler()
+    assert build_wheel([str(tmp_path), "--compiled"]) == 1
+    assert "no C compiler" in capsys.readouterr().err

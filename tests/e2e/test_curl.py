@@ -1,0 +1,75 @@
+"""The README's walk-through with nothing but a shell: curl and openssl place two orders and see the trade."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from tests.e2e.conftest import Account, RunningExchange
+
+pytestmark = pytest.mark.services
+SIGNED = """
+set -eu
+query="$2&timestamp=$(date +%s000)"
+signature=$(printf '%s' "$query" | openssl dgst -sha256 -hmac "$SECRET" | sed 's/^.* //')
+curl -sS --noproxy '*' -X "$1" -H "X-MBX-APIKEY: $KEY" "$BASE/api/v3/$3?$query&signature=$signature"
+"""
+
+
+def curl(exchange: RunningExchange, account: Account, method: str, query: str, path: str) -> object:
+    env = {**os.environ, "KEY": account.api_key, "SECRET": account.secret, "BASE": exchange.live.api_url}
+    done = subprocess.run(
+        ["bash", "-c", SIGNED, "signed", method, query, path],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_two_orders_with_curl_make_a_trade(running_exchange: RunningExchange) -> None:
+    missing = [tool for tool in ("curl", "openssl") if shutil.which(tool) is None]
+    assert not missing, f"this test needs {missing}"
+    buyer, seller = running_exchange.account(USDT="1000"), running_exchange.account(ETH="1")
+    order = "symbol=ETHUSDT&type=LIMIT&timeInForce=GTC&quantity=0.1&price=2000"
+    resting = curl(running_exchange, buyer, "POST", f"{order}&side=BUY", "order")
+    assert isinstance(resting, dict)
+    assert resting["status"] == "NEW"
+    taken = curl(running_exchange, seller, "POST", f"{order}&side=SELL", "order")
+    assert isinstance(taken, dict)
+    assert (taken["status"], taken["fills"][0]["price"]) == ("FILLED", "2000.00000000")
+    account = curl(running_exchange, buyer, "GET", "omitZeroBalances=true", "account")
+    assert isinstance(account, dict)
+    assert account["balances"] == [
+        {"asset": "ETH", "free": "0.09990000", "locked": "0.00000000"},
+        {"asset": "USDT", "free": "800.00000000", "locked": "0.00000000"},
+    ]
+    refused = curl(running_exchange, buyer, "POST", f"{order}&side=HOLD", "order")
+    assert refused == {"code": -1117, "msg": "Invalid side."}
+
+
+def test_the_operators_command_shows_and_refuses_plainly(running_exchange: RunningExchange) -> None:
+    account = running_exchange.account(BTC="1.5")
+    shown = running_exchange.live.command("account", "show", str(account.account_id))
+    assert shown.returncode == 0
+    assert "1.50000000" in shown.stdout
+    assert account.api_key in shown.stdout
+    assert account.secret not in shown.stdout
+    listed = running_exchange.live.command("account", "list")
+    assert str(account.account_id) in listed.stdout
+    for words in (("show", "999999"), ("deposit", str(account.account_id), "XXX", "1"),
+                  ("deposit", str(account.account_id), "BTC", "1e3")):  # fmt: skip
+        refused = running_exchange.live.command("account", *words)
+        assert refused.returncode == 2
+        assert "Traceback" not in refused.stderr
+        assert refused.stderr.startswith("tapehouse account")
+    revoked = running_exchange.live.command(
+        "account", "api-key", str(account.account_id), "--revoke", account.api_key
+    )
+    assert "is revoked" in revoked.stdout

@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.integration import ledger_world
+
+
+@pytest.fixture
+def world(fresh_database: Callable[[], str], redis_url: str) -> Iterator[ledger_world.World]:
+    """A fresh database and an empty log; the hot book is away unless a test makes one."""
+    with ledger_world.world(fresh_database, redis_url) as made:
+        yield made
