@@ -1,0 +1,57 @@
+# Everything a newcomer needs: `make run` and `make test`. Only Python 3.11, 3.12 or 3.13 must be there.
+# The environment is made once, in .venv, from requirements.lock, every file checked by its hash.
+
+SHELL := /bin/sh
+CANDIDATES := python3 python3.13 python3.12 python3.11
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for p in $(CANDIDATES); do $$p -c '$(SUITABLE)' 2>/dev/null && { echo $$p; break; }; done)
+
+BIN := .venv/bin
+UV := .uv/bin/uv
+LOCKS := requirements.lock pyproject.toml tools/uv.requirements.txt
+READY := .venv/.ready-$(shell cat $(LOCKS) | cksum | cut -d' ' -f1)
+COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command 'make lock'
+
+.PHONY: run test lint bench env lock lock-kafka clean
+
+run: env  ## Start an exchange with demo accounts and traders; Ctrl-C stops it. More options: make run ARGS='...'
+	@$(BIN)/tapehouse up --demo $(ARGS)
+
+test: env  ## Lint and run every test. Only some: make test TESTS=tests/unit
+	@$(MAKE) -s lint
+	@$(BIN)/pytest $(TESTS)
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: env  ## Measure the pipeline on an exchange of its own; writes bench.json. Another: make bench BENCH=scale
+	@$(BIN)/tapehouse bench $(or $(BENCH),pipeline --repeat 3 --alone) --json $(or $(JSON),bench.json) $(ARGS)
+
+env: $(READY)
+
+$(READY):
+	@test -n '$(PYTHON)' || { echo 'Tapehouse needs Python 3.11, 3.12 or 3.13 with its venv module' \
+		'(on Debian and Ubuntu: apt install python3-venv); none of $(CANDIDATES) is one.' >&2; exit 1; }
+	@test -x $(UV) || { echo 'Making the environment in .venv with $(PYTHON) ...'; \
+		$(PYTHON) -m venv .uv && .uv/bin/python -m pip install -q --require-hashes --no-deps \
+		--disable-pip-version-check -r tools/uv.requirements.txt; }
+	@test -x $(BIN)/python || $(UV) venv -q --no-project --python "$$(command -v $(PYTHON))" .venv
+	@$(UV) pip sync -q --python $(BIN)/python --require-hashes requirements.lock
+	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation --offline --editable .
+	@rm -f .venv/.ready-*
+	@touch $@
+
+lock: env  ## Resolve the dependencies anew.
+	$(COMPILE) pyproject.toml --group dev --group build -o requirements.lock $(ARGS)
+	echo 'uv==$(shell $(UV) --version | cut -d' ' -f2)' | $(COMPILE) - -o tools/uv.requirements.txt
+
+lock-kafka: env  ## Resolve Kafka's jars anew.
+	$(BIN)/python -m tools.lock_kafka_jars
+
+clean:  ## Remove the environment and all caches in this folder; the data folder stays.
+	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
