@@ -13,14 +13,32 @@ READY := .venv/.ready-$(shell cat $(LOCKS) | cksum | cut -d' ' -f1)
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command 'make lock'
 
-.PHONY: run test lint bench env lock lock-kafka clean
+PACKAGES := schemas service_runtime ingest processor matcher market_data recorder tapehouse
+VERDICT := not long and not quarantine
+# Real services on a machine that others share are late now and then: three of their tests may fail once and run
+# again, each shown with its traceback and counted ("rerun" in the closing line). Pure code never.
+AGAIN := --reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks
+
+.PHONY: run setup test test-pure test-services test-long lint bench env lock lock-kafka clean
 
 run: env  ## Start an exchange with demo accounts and traders; Ctrl-C stops it. More options: make run ARGS='...'
 	@$(BIN)/tapehouse up --demo $(ARGS)
 
-test: env  ## Lint and run every test. Only some: make test TESTS=tests/unit
+setup: env  ## Make the environment alone; then .venv/bin/tapehouse is there.
+
+test: env  ## The verdict: lint, types, layers, then the tests, first those that need no server (docs/testing.md).
 	@$(MAKE) -s lint
-	@$(BIN)/pytest $(TESTS)
+	@$(MAKE) -s test-pure
+	@$(MAKE) -s test-services
+
+test-pure: env  ## The tests of the verdict that need no server, on two processors.
+	@$(BIN)/pytest -n 2 -m '$(VERDICT) and not services' --maxfail=5 --durations=10 tests/unit tests/contracts tests/simulation
+
+test-services: env  ## The tests of the verdict on real servers, one after the other.
+	@$(BIN)/pytest -m '$(VERDICT) and services' --maxfail=5 --durations=10 $(AGAIN) tests
+
+test-long: env  ## What takes longer, and what is in quarantine. Only some: make test-long TESTS=tests/e2e
+	@$(BIN)/pytest -m 'long or quarantine' $(TESTS)
 
 lint: env
 	$(BIN)/ruff check .
@@ -40,8 +58,9 @@ $(READY):
 		$(PYTHON) -m venv .uv && .uv/bin/python -m pip install -q --require-hashes --no-deps \
 		--disable-pip-version-check -r tools/uv.requirements.txt; }
 	@test -x $(BIN)/python || $(UV) venv -q --no-project --python "$$(command -v $(PYTHON))" .venv
-	@$(UV) pip sync -q --python $(BIN)/python --require-hashes requirements.lock
+	@UV_COMPILE_BYTECODE=1 $(UV) pip sync -q --python $(BIN)/python --require-hashes requirements.lock
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation --offline --editable .
+	@$(BIN)/python -m compileall -q $(PACKAGES) tests
 	@rm -f .venv/.ready-*
 	@touch $@
 

@@ -98,7 +98,7 @@ class KafkaWorld:
             future.result(20)
 
 
-@pytest.fixture(params=["memory", "simulated", "kafka"])
+@pytest.fixture(params=["memory", "simulated", pytest.param("kafka", marks=pytest.mark.services)])
 def world(request: pytest.FixtureRequest) -> World:
     if request.param == "memory":
         return MemoryWorld()

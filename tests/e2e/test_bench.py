@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import RunningExchange
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def test_every_order_is_counted_traced_and_audited(running_exchange: RunningExchange, tmp_path: Path) -> None:

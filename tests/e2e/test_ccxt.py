@@ -10,7 +10,6 @@ import pytest
 from tests.e2e.conftest import Account, RunningExchange
 from tests.waiting import until
 
-pytestmark = pytest.mark.services
 SYMBOL = "BTC/USDT"
 
 

@@ -14,7 +14,7 @@ from tapehouse.chaos.fault import STORM, Fault
 from tapehouse.chaos.field import Field
 from tapehouse.chaos.run import ChaosRun, Wanted
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 PLANTED = Fault("planted", "a trade taken out of its table")
 
 

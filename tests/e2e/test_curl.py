@@ -7,11 +7,8 @@ import os
 import shutil
 import subprocess
 
-import pytest
-
 from tests.e2e.conftest import Account, RunningExchange
 
-pytestmark = pytest.mark.services
 SIGNED = """
 set -eu
 query="$2&timestamp=$(date +%s000)"

@@ -10,7 +10,6 @@ import pytest
 
 from tests.e2e.conftest import RunningExchange
 
-pytestmark = pytest.mark.services
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",

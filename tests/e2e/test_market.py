@@ -16,7 +16,7 @@ from tests.e2e.conftest import RunningExchange
 from tests.e2e.test_ccxt import client
 from tests.waiting import until
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 PAIR, SYMBOL = "SOL/USDT", "SOLUSDT"
 
 

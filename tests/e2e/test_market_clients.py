@@ -24,7 +24,7 @@ from tests.e2e.test_ccxt import client as ccxt_client
 from tests.waiting import until
 
 pytestmark = [
-    pytest.mark.services,
+    pytest.mark.long,
     pytest.mark.filterwarnings("ignore"),  # python-binance uses websockets' old client
 ]
 PAIR, SYMBOL, STREAM = "ETH/USDT", "ETHUSDT", "ethusdt"

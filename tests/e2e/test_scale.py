@@ -29,7 +29,7 @@ RATE = 40.0
 BETWEEN_KILLS = 120
 """Orders answered well between one kill and the next, and after the last."""
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from tests.e2e.live_exchange import LiveExchange, running, until
 TAPE = Path(__file__).parents[1] / "data" / "btcusdt-trades-2021-01-08.csv"
 TRADES = 2_001
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tapehouse.local_stack import ports
 from tapehouse.supervisor import state_file
 from tests.e2e.live_exchange import plain_environment, port_variables, until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from tests.builders import ALICE, BOB, account_opened, funds_deposited, place_or
 from tests.integration.audit import streams
 from tests.integration.ledger_world import TOPICS, World
 
+pytestmark = pytest.mark.long
+
 HOUR_S = 3_600.0
 TABLES = ("accounts", "deposits", "ledger", "orders", "order_lists", "trades", "wallets")
 REJECTIONS = (

@@ -15,6 +15,8 @@ from tapehouse.backups.restore import restore
 from tests.builders import ALICE, BOB, place_order
 from tests.integration.ledger.test_kills import TOPICS, Exchange, exchange, funded
 
+pytestmark = pytest.mark.long
+
 __all__ = ["exchange", "funded"]
 SERVICES = ("processor", "matcher", "recorder")
 SETTLED = "SELECT sequence FROM settled WHERE symbol = 'BTCUSDT'"

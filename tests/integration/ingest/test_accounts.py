@@ -25,7 +25,7 @@ from ingest.accounts.tokens import _Key
 from service_runtime.migrations import migrate
 from tests.integration.ingest.account_world import PASSWORD, TOKEN_KEY, World, running
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 MIGRATIONS = Path(__file__).resolve().parents[3] / "recorder" / "migrations"
 OTHER = "another password altogether"
 

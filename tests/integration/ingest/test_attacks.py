@@ -20,7 +20,6 @@ import pytest
 from tests.integration.ingest.exchange import REJECTED, Exchange, Trader
 from tests.waiting import until
 
-pytestmark = pytest.mark.services
 REPOSITORY = Path(__file__).resolve().parents[3]
 FORM = "application/x-www-form-urlencoded"
 BTC = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}

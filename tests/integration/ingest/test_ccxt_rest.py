@@ -16,7 +16,6 @@ import pytest
 
 from tests.integration.ingest.exchange import Exchange, Trader
 
-pytestmark = pytest.mark.services
 SYMBOL = "BTC/USDT"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.ingest.exchange import Exchange
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "clients.md").read_text()
 RECIPES = dict(re.findall(r"^## ([\w.-]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```", DOCUMENT, re.M | re.S))
 SAID = {

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.ingest.documented_requests import every_answer
 from tests.integration.ingest.exchange import Exchange
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 
 
 def test_every_documented_request_is_answered_as_documented(exchange: Exchange) -> None:

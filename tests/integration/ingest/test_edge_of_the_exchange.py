@@ -16,7 +16,7 @@ import websockets
 from tests.integration.ingest.exchange import REJECTED, Exchange, Trader
 from tests.waiting import until
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 NOT_SUPPORTED = {"code": -1020, "msg": "This operation is not supported."}
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.ingest.exchange import Exchange
 from tools.fuzz_api import Fuzzer, Target
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 REQUESTS = 400
 SECONDS = 60.0
 """Enough for a slow machine, too; a quick one has sent them all in a few."""

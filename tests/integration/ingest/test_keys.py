@@ -27,7 +27,6 @@ from service_runtime.migrations import migrate
 from service_runtime.settings import PostgresSettings
 from tests.unit.ingest.clients import sign
 
-pytestmark = pytest.mark.services
 MIGRATIONS = Path(__file__).resolve().parents[3] / "recorder" / "migrations"
 ACCOUNT = 1001
 MASTER = "m" * 64

@@ -17,7 +17,6 @@ from tapehouse.audit.audit import Options, audit
 from tests.integration.ingest.exchange import Exchange, Trader
 from tests.waiting import until
 
-pytestmark = pytest.mark.services
 SYMBOL = "SOLUSDT"
 UNKNOWN = {"code": -2011, "msg": "Unknown order sent."}
 

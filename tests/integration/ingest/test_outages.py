@@ -15,7 +15,7 @@ import pytest
 from tests.integration.ingest.exchange import Exchange, Trader, Worker, frozen
 from tests.waiting import until
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 OVERLOADED = {
     "code": -1008,
     "msg": "Server is currently overloaded with other requests. Please try again in a few minutes.",

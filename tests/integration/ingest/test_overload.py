@@ -15,7 +15,7 @@ from tests.integration.ingest.exchange import Exchange, Trader, Worker, frozen
 from tests.integration.ingest.socket_client import connected
 from tests.waiting import until
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 MOST_ORDERS, MOST_CANCELS = 4, 6
 _numbers = count(1)
 

@@ -17,8 +17,8 @@ import pytest
 from tests.integration.ingest.exchange import Exchange, Trader
 
 pytestmark = [
-    pytest.mark.services,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # its WebSocket client is websockets' old one
 ]
 SYMBOL = "BTCUSDT"
 TERMS = {"symbol": SYMBOL, "quantity": "0.1"}

@@ -14,8 +14,8 @@ from tests.integration.ingest.test_python_binance import ABOVE, BELOW, PENDING, 
 from tests.integration.ingest.test_socket_clients import python_binance
 
 pytestmark = [
-    pytest.mark.services,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # its WebSocket client is websockets' old one
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # python-binance uses websockets' old client
 ]
 SYMBOL = "BTCUSDT"
 TERMS = {"symbol": SYMBOL, "quantity": "0.1"}

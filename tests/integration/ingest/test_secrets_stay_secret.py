@@ -20,7 +20,7 @@ from tests.integration.ingest.exchange import Exchange, Trader
 from tests.integration.ingest.socket_client import connected
 from tests.waiting import until
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 LOGIN = "canary@example.com"
 PASSWORD = "canary-password-0b1c2d3e4f"
 

@@ -22,7 +22,7 @@ from schemas.public_errors import PublicError
 from service_runtime.settings import RedisSettings
 from tests.unit.ingest.test_edge import ask
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 S = 1_000_000_000
 MINUTE = 1_700_000_040 * S
 ALICE = 1001

@@ -13,10 +13,7 @@ import pytest
 
 from tests.integration.ingest.exchange import Exchange, Trader
 
-pytestmark = [
-    pytest.mark.services,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # python-binance uses websockets' old client
-]
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 SYMBOL = "BTC/USDT"
 DEADLINE_S = 60.0
 

@@ -13,7 +13,6 @@ import pytest
 from tests.integration.ingest.exchange import Exchange, Trader
 from tests.waiting import until
 
-pytestmark = pytest.mark.services
 NOT_ENOUGH = {"code": -2010, "msg": "Account has insufficient balance for requested action."}
 UNKNOWN = {"code": -2011, "msg": "Unknown order sent."}
 

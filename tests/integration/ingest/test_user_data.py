@@ -16,7 +16,7 @@ from tests.integration.ingest.exchange import Exchange, Trader, Worker
 from tests.integration.ingest.socket_client import Socket, connected
 from tests.waiting import until
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 
 
 def trader_for_a_test(exchange: Exchange) -> Iterator[Trader]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.ingest.exchange import Exchange, Trader, early_in_a_minute
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 S = "symbol=BTCUSDT"
 FIVE = 'symbols=["BTCUSDT","ETHUSDT"]'
 PUBLIC = f"""

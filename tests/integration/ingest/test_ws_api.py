@@ -21,7 +21,7 @@ import websockets.sync.client
 from tests.integration.ingest.exchange import REJECTED, Exchange, Trader, early_in_a_minute
 from tests.integration.ingest.socket_client import Socket, connected
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.long
 NOT_SUPPORTED = {"code": -1020, "msg": "This operation is not supported."}
 BAD_KEY = {"code": -2014, "msg": "API-key format invalid."}
 

@@ -33,6 +33,8 @@ from tests.builders import ALICE, BOB, account_opened, funds_deposited, place_or
 from tests.integration.ledger_world import MIGRATIONS
 from tests.services import embedded
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[3]
 TOPICS = load_topics()
 BALANCE = 10**15

@@ -14,6 +14,8 @@ from tapehouse.local_stack import jars, ports
 from tapehouse.local_stack.kafka import KafkaServer
 from tests.services import CACHE, running
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 

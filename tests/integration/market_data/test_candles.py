@@ -24,6 +24,8 @@ from tests.integration.market_data.conftest import Process, World
 from tests.unit.market_data.builders import Market
 from tests.waiting import until
 
+pytestmark = pytest.mark.long
+
 PAUSES_MS = [0, 1, 40, 300, 900, 1_500, 12_000, 61_000, 400_000, 1_700_000]
 CANDLES = [place for place in Failpoint if place.startswith("candles.")]
 MARKET_DATA = [place for place in Failpoint if place.startswith("market_data.")]

@@ -24,6 +24,8 @@ from tests.integration.market_data.conftest import Process, World
 from tests.unit.market_data.builders import Market
 from tests.waiting import until
 
+pytestmark = pytest.mark.long
+
 DEADLINE_S = 60.0
 
 

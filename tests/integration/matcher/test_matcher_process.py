@@ -6,6 +6,7 @@ import random
 import signal
 
 import msgspec
+import pytest
 import redis
 from msgspec.structs import replace
 
@@ -25,6 +26,8 @@ from tests.integration.matcher.exchange import Exchange, MatcherProcess, until
 from tests.services import Services
 from tests.simulation.matcher.test_replay import random_desk
 from tests.unit.matcher.orders import BUY, SELL, Desk
+
+pytestmark = pytest.mark.long
 
 
 def hash_of(process: MatcherProcess, symbol: str, sequence: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as KafkaTopicPartition
 from confluent_kafka.admin import AdminClient
@@ -16,6 +17,8 @@ from service_runtime.failpoints import EXIT_KILLED, Failpoint
 from tests.integration.matcher.exchange import Exchange, MatcherProcess, until
 from tests.simulation.matcher.test_replay import random_desk
 from tests.unit.matcher.orders import Desk
+
+pytestmark = pytest.mark.long
 
 AT_TAKE_OVER = (
     Failpoint.MATCHER_BEFORE_TAKE_OVER,

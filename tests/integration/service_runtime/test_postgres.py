@@ -11,8 +11,6 @@ from service_runtime.errors import DependencyLost
 from service_runtime.postgres import connect, faults
 from service_runtime.settings import PostgresSettings
 
-pytestmark = pytest.mark.services
-
 
 @pytest.mark.parametrize("synced", [True, False], ids=["between statements", "within a pipeline"])
 def test_what_a_frozen_process_locked_is_free_again(fresh_database: Callable[[], str], synced: bool) -> None:

@@ -16,7 +16,6 @@ from service_runtime.round_trip import Call, Done, RoundTrips
 from service_runtime.settings import PostgresSettings
 from service_runtime.sql_arrays import byteas, ints, texts
 
-pytestmark = pytest.mark.services
 INSERT = "INSERT INTO things (id, name) SELECT * FROM unnest(%s::bigint[], %s::text[])"
 ALL = "SELECT id, name FROM things ORDER BY id"
 

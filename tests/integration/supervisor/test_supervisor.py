@@ -21,6 +21,8 @@ from tapehouse.supervisor.process import Crash
 from tapehouse.supervisor.program import Program
 from tapehouse.supervisor.supervisor import Supervisor, start_guard
 
+pytestmark = pytest.mark.long
+
 WORKER = """
 import pathlib, signal, sys, time
 name, told = sys.argv[1], pathlib.Path("told")

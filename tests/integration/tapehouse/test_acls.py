@@ -23,6 +23,8 @@ from tapehouse.local_stack.kafka import KafkaServer
 from tapehouse.topic_acls import SERVICES, owners
 from tests.services import CACHE, Services, embedded, running
 
+pytestmark = pytest.mark.long
+
 SMALL = TopicMap({n: replace(t, partitions=1) for n, t in load_topics().topics.items()}, {})
 """One partition a topic: this is about who, not how much."""
 

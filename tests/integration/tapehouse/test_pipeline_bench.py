@@ -12,7 +12,7 @@ import pytest
 
 ORDERS = 400
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 def test_every_order_is_settled_and_its_cost_is_told(

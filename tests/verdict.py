@@ -1,0 +1,37 @@
+"""Which tests are in the verdict of `make test`: all but those marked `long` and those in quarantine.
+
+A quarantined test is out of the verdict, never out of sight: its count is printed, with what is said of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+_ON_SERVICES = tuple(Path(__file__).parent / folder for folder in ("integration", "e2e"))
+_QUARANTINED = pytest.StashKey[Counter[str]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in _ON_SERVICES):
+            item.add_marker("services")
+    config.stash[_QUARANTINED] = Counter(reason for item in items for reason in _reasons(item))
+    yield  # only now are tests deselected by their markers
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    found = config.stash.get(_QUARANTINED, Counter())
+    if not found:
+        return
+    terminalreporter.section(f"in quarantine: {found.total()} tests (docs/testing.md)")
+    for reason, count in sorted(found.items()):
+        terminalreporter.write_line(f"{count} x {reason}")
+
+
+def _reasons(item: pytest.Item) -> Sequence[str]:
+    return [str(marker.args[0]) for marker in item.iter_markers("quarantine")]
