@@ -19,6 +19,7 @@ from tapehouse.local_stack.postgres import PostgresServer
 from tapehouse.local_stack.valkey import ValkeyServer
 from tapehouse.service_table import DEMO, SERVICES, Service
 from tapehouse.settings import OperatorSettings
+from tapehouse.supervisor.identity import RunAs
 from tapehouse.supervisor.program import Program
 
 READY_TIMEOUT_S: Final = 120.0
@@ -30,7 +31,7 @@ class Exchange:
     settings: OperatorSettings
     folder: DataFolder
     scale: Mapping[str, int]
-    postgres_user: str | None
+    postgres_user: RunAs | None
     demo: bool = False
 
     @cached_property

@@ -8,10 +8,15 @@ import pwd
 import secrets
 import shutil
 import stat
+import subprocess
+import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tapehouse.errors import OperatorError
+from tapehouse.supervisor.identity import RunAs
+from tapehouse.supervisor.program import bound
 
 DEFAULT_NAME = ".tapehouse"
 SYSTEM_DEFAULT = Path("/var/lib/tapehouse")
@@ -42,10 +47,10 @@ class DataFolder:
         """What holds only while the exchange runs: lock, socket, process table, addresses."""
         return self.root / "run"
 
-    def create(self, *, run_as: str | None) -> None:
+    def create(self, *, run_as: RunAs | None) -> None:
         """Make the folders. Others may pass through the root only where another user must."""
         self.root.mkdir(parents=True, exist_ok=True)
-        self.root.chmod(0o700 if run_as is None else 0o711)
+        self.root.chmod(0o700 if run_as is None or run_as.in_namespace else 0o711)
         for folder in (self.kafka, self.valkey, self.logs, self.run, self.root / "secrets"):
             folder.mkdir(exist_ok=True)
             folder.chmod(0o700)
@@ -66,8 +71,12 @@ class DataFolder:
         shutil.rmtree(self.root)
 
 
-def postgres_user() -> str | None:
-    """PostgreSQL refuses to run as root: the system user it runs as instead, None for no change."""
+@cache
+def postgres_user() -> RunAs | None:
+    """PostgreSQL refuses to run as root: what it runs as instead, None for no change.
+
+    In a user namespace where the kernel lets us have one, else as a system user.
+    """
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -75,7 +84,8 @@ def postgres_user() -> str | None:
             pwd.getpwnam(name)
         except KeyError:
             continue
-        return name
+        namespace = RunAs(name, in_namespace=True)
+        return namespace if _works(namespace) else RunAs(name)
     raise OperatorError(
         "PostgreSQL refuses to run as root, and this machine has neither a user 'postgres' nor 'nobody' to "
         "run it as. Run Tapehouse as an ordinary user, or give a database of your own in "
@@ -83,18 +93,26 @@ def postgres_user() -> str | None:
     )
 
 
-def choose(given: Path | None, here: Path, run_as: str | None) -> DataFolder:
+def _works(run_as: RunAs) -> bool:
+    program = [sys.executable, "-I", "-S", "-c", "import os; raise SystemExit(os.getuid() == 0)"]
+    tried = subprocess.run(
+        bound(program, run_as=run_as), stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    return tried.returncode == 0
+
+
+def choose(given: Path | None, here: Path, run_as: RunAs | None) -> DataFolder:
     """The folder asked for, or `.tapehouse` in the checkout; as root, one that PostgreSQL's user can enter.
 
     Raises OperatorError when a given folder cannot be reached by that user.
     """
     if given is not None:
         root = given.expanduser().absolute()
-        blocker = None if run_as is None else unreachable(root, run_as)
-        if blocker is not None:
+        if run_as is not None and (blocker := unreachable(root, run_as)) is not None:
             raise OperatorError(
                 f"the data folder {root} cannot be used as root: PostgreSQL has to run as another user, "
-                f"'{run_as}', who may not enter {blocker}. Give --data another folder, as {SYSTEM_DEFAULT}."
+                f"'{run_as.user}', who may not enter {blocker}. "
+                f"Give --data another folder, as {SYSTEM_DEFAULT}."
             )
         return DataFolder(root)
     root = here.absolute() / DEFAULT_NAME
@@ -104,9 +122,11 @@ def choose(given: Path | None, here: Path, run_as: str | None) -> DataFolder:
     return DataFolder(root)
 
 
-def unreachable(path: Path, user: str) -> Path | None:
-    """The first existing parent of `path` that `user` may not pass through, by its mode bits."""
-    entry = pwd.getpwnam(user)
+def unreachable(path: Path, run_as: RunAs) -> Path | None:
+    """The first existing parent of `path` that the user may not pass through, by its mode bits."""
+    if run_as.in_namespace:
+        return None
+    entry = pwd.getpwnam(run_as.user)
     for folder in reversed(path.absolute().parents):
         if not folder.exists():
             return None

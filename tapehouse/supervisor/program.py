@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
 import signal
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+
+from tapehouse.supervisor.identity import RunAs
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 
@@ -35,8 +36,8 @@ class Program:
     stop_timeout_s: float = 3.0
     orphan_signal: signal.Signals = signal.SIGKILL
     """What the kernel sends it when the supervisor dies."""
-    run_as: str | None = None
-    """Another system user, for servers that refuse root."""
+    run_as: RunAs | None = None
+    """For servers that refuse root."""
     instance: int = 0
     health_port: int | None = None
     stage: int = 1
@@ -84,12 +85,11 @@ def launch_argv(program: Program) -> list[str]:
 
 
 def bound(
-    argv: Sequence[str], orphan_signal: signal.Signals = signal.SIGKILL, run_as: str | None = None
+    argv: Sequence[str], orphan_signal: signal.Signals = signal.SIGKILL, run_as: RunAs | None = None
 ) -> list[str]:
     """The command that runs `argv` as another user, if named, and bound to the life of this process."""
     user = "-"
     if run_as is not None:
-        entry = pwd.getpwnam(run_as)
-        user = f"{entry.pw_uid}:{entry.pw_gid}"
+        user = f"{'namespace' if run_as.in_namespace else 'user'}:{run_as.uid_gid}"
     launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(int(orphan_signal)), user]
     return [*launcher, *argv]

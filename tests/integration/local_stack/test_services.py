@@ -8,11 +8,16 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 import redis
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+
+from tapehouse.local_stack import data_folder
+from tapehouse.supervisor.identity import RunAs
+from tests.services import embedded
 
 
 def test_kafka_takes_and_gives_a_record(kafka_bootstrap: str) -> None:
@@ -67,6 +72,18 @@ def test_a_session_of_postgres_keeps_its_memory(postgres_dsn: str) -> None:
 
 def _page_faults(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root must change the user")
+def test_postgres_runs_as_a_system_user_where_there_is_no_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a folder that this user may not enter, which is where a checkout of root's lies."""
+    run_as = RunAs("nobody")
+    monkeypatch.setattr(data_folder, "postgres_user", lambda: run_as)
+    monkeypatch.setattr(data_folder, "unreachable", lambda path, run_as: path)
+    with embedded() as services, psycopg.connect(services.postgres()) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        (server,) = [process for program, process in services.started.values()]
+        assert psutil.Process(server.pid).username() == run_as.user
 
 
 def test_each_fresh_database_is_empty_and_its_own(fresh_database: Callable[[], str]) -> None:
