@@ -1,9 +1,12 @@
-"""`tapehouse account create|deposit|api-key|list|show`, through the admin API of a running exchange."""
+"""`tapehouse account create|deposit|api-key|list|show`, through the admin API of a running exchange.
+
+An account is named by its name or its number. Exit 0: done; 1: it failed; 2: misused.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import httpx
 import typer
@@ -13,14 +16,16 @@ from rich.console import Console
 from rich.table import Table
 
 from ingest.settings import PortSettings, SecretSettings
-from tapehouse.console import fail
-from tapehouse.errors import NOT_RUNNING, USAGE, OperatorError
+from tapehouse.console import JsonOption, answer
+from tapehouse.errors import FAILED, USAGE, OperatorError
 
 _TIMEOUT_S = 20.0
-app = typer.Typer(no_args_is_help=True, help="Open, fund and show accounts; make their API keys.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Open, fund and show accounts; make their API keys."
+)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-AccountId = Annotated[int, typer.Argument(help="The account's number.", min=1)]
+AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's name or number.")]
+PERMISSIONS: Final = ("read", "trade")
 
 
 class AdminSettings(BaseSettings):
@@ -51,8 +56,7 @@ class AdminClient:
             token = token_file.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise OperatorError(
-                f"no operator's token in {token_file} ({error.strerror}): is the exchange started?",
-                exit_code=NOT_RUNNING,
+                f"no operator's token in {token_file} ({error.strerror}): is the exchange started?"
             ) from error
         return cls(settings.admin_url or f"http://127.0.0.1:{settings.ports.admin}", token)
 
@@ -68,12 +72,23 @@ class AdminClient:
             )
         except httpx.HTTPError as error:
             raise OperatorError(
-                f"the admin API at {self._url} does not answer ({error}): is the exchange running?",
-                exit_code=NOT_RUNNING,
+                f"the admin API at {self._url} does not answer ({error}): is the exchange running?"
             ) from error
         if answer.is_success:
             return answer.json()
-        raise OperatorError(_message(answer), exit_code=USAGE if answer.status_code in (404, 422) else 1)
+        raise OperatorError(_message(answer), exit_code=USAGE if answer.status_code == 422 else FAILED)
+
+    def account_id(self, named: str) -> int:
+        """Return the number of the account of that name. Raises OperatorError for none and for several."""
+        if named.isdecimal():
+            return int(named)
+        ids = [account["account_id"] for account in self.ask("GET", "accounts") if account["name"] == named]
+        if not ids:
+            raise OperatorError(f"there is no account {named!r}; `tapehouse account list` shows all")
+        if len(ids) > 1:
+            numbers = ", ".join(map(str, ids))
+            raise OperatorError(f"there are {len(ids)} accounts {named!r}: give the number ({numbers})")
+        return int(ids[0])
 
 
 def _message(answer: httpx.Response) -> str:
@@ -85,40 +100,49 @@ def _message(answer: httpx.Response) -> str:
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="What to call it.")],
+    name: Annotated[str, typer.Argument(help="What to call it; no other account may be called so.")],
     maker_fee_ppm: Annotated[int | None, typer.Option(help="Instead of the exchange's rate.")] = None,
     taker_fee_ppm: Annotated[int | None, typer.Option(help="Instead of the exchange's rate.")] = None,
-    json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Open an account."""
+    if name.isdecimal():
+        raise OperatorError(f"a name that is a number, {name}, would name another account", exit_code=USAGE)
+    admin = AdminClient.find()
+    for known in admin.ask("GET", "accounts"):
+        if known["name"] == name:
+            raise OperatorError(f"there is an account {name!r} already, number {known['account_id']}")
     body = {"name": name, "maker_fee_ppm": maker_fee_ppm, "taker_fee_ppm": taker_fee_ppm}
-    account = _ask("create", "POST", "accounts", body)
-    _show(account, json, f"account {account['account_id']} ({account['name']}) is open")
+    account = admin.ask("POST", "accounts", body)
+    answer(as_json, account, f"account {account['account_id']} ({account['name']}) is open")
 
 
 @app.command()
 def deposit(
-    account_id: AccountId,
+    account: AccountArgument,
     asset: Annotated[str, typer.Argument(help="BTC, USDT, ...")],
     amount: Annotated[str, typer.Argument(help="A plain decimal.")],
     deposit_id: Annotated[
         str | None, typer.Option("--id", help="The same id never funds twice: give one to try again safely.")
     ] = None,
-    json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fund an account; the answer comes when the money is there."""
+    admin = AdminClient.find()
+    account_id = admin.account_id(account)
     body = {"asset": asset, "amount": amount, "deposit_id": deposit_id}
-    done = _ask("deposit", "POST", f"accounts/{account_id}/deposits", body)
-    _show(
-        done, json, f"account {account_id}: {done['amount']} {done['asset']} deposited ({done['deposit_id']})"
-    )
+    done = admin.ask("POST", f"accounts/{account_id}/deposits", body)
+    said = f"account {account_id}: {done['amount']} {done['asset']} deposited ({done['deposit_id']})"
+    answer(as_json, done, said)
 
 
 @app.command("api-key")
 def api_key(
-    account_id: AccountId,
+    account: AccountArgument,
     label: Annotated[str, typer.Option(help="What it is for.")] = "",
-    read_only: Annotated[bool, typer.Option("--read-only", help="It may not trade.")] = False,
+    permissions: Annotated[
+        str, typer.Option(help="What it may do: read, or read,trade. Who may trade may read.")
+    ] = ",".join(PERMISSIONS),
     public_key: Annotated[
         Path | None, typer.Option(help="PEM file of an Ed25519 or RSA public key, instead of a secret.")
     ] = None,
@@ -127,30 +151,35 @@ def api_key(
         list[str] | None, typer.Option(help="It works from there alone; repeat it for more: 203.0.113.0/24.")
     ] = None,
     revoke: Annotated[str | None, typer.Option(metavar="KEY", help="Revoke this key instead.")] = None,
-    json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make an API key (its secret is shown once), or revoke one."""
+    can_trade = "trade" in permissions_of(permissions)
+    admin = AdminClient.find()
+    account_id = admin.account_id(account)
     path = f"accounts/{account_id}/api-keys"
     if revoke is not None:
-        gone = _ask("api-key", "DELETE", f"{path}/{revoke}")
-        _show(gone, json, f"{gone['api_key']} is revoked")
+        gone = admin.ask("DELETE", f"{path}/{revoke}")
+        answer(as_json, _named(account_id, gone), f"{gone['api_key']} is revoked")
         return
-    body: dict[str, Any] = {"label": label, "can_trade": not read_only, "allowed_networks": network or []}
+    body: dict[str, Any] = {"label": label, "can_trade": can_trade, "allowed_networks": network or []}
     if public_key is not None:
         body |= {"kind": kind.upper() or "ED25519", "public_key": _read(public_key)}
     elif kind:
         body["kind"] = kind.upper()
-    made = _ask("api-key", "POST", path, body)
-    secret = f"\nsecret  {made['secret']}  (shown this once)" if made["secret"] else ""
-    _show(made, json, f"key     {made['api_key']}{secret}")
+    made = admin.ask("POST", path, body)
+    secret_key = made.pop("secret")
+    shown = f"\nsecret  {secret_key}  (shown this once)" if secret_key else ""
+    document = {**_named(account_id, made), "secret_key": secret_key}
+    answer(as_json, document, f"key     {made['api_key']}{shown}")
 
 
 @app.command("list")
-def list_accounts(json: Json = False) -> None:
+def list_accounts(as_json: JsonOption = False) -> None:
     """List the clients' accounts."""
-    accounts = _ask("list", "GET", "accounts")
-    if json:
-        _show(accounts, json, "")
+    accounts = AdminClient.find().ask("GET", "accounts")
+    if as_json:
+        answer(True, {"accounts": accounts})
         return
     table = Table("account", "name", "status", "maker ppm", "taker ppm")
     for account in accounts:
@@ -161,21 +190,23 @@ def list_accounts(json: Json = False) -> None:
 
 
 @app.command()
-def show(account_id: AccountId, json: Json = False) -> None:
+def show(account: AccountArgument, as_json: JsonOption = False) -> None:
     """Show an account, its balances and its API keys."""
-    account = _ask("show", "GET", f"accounts/{account_id}")
-    keys = _ask("show", "GET", f"accounts/{account_id}/api-keys")
-    if json:
-        _show({**account, "api_keys": keys}, json, "")
+    admin = AdminClient.find()
+    account_id = admin.account_id(account)
+    shown = admin.ask("GET", f"accounts/{account_id}")
+    keys = admin.ask("GET", f"accounts/{account_id}/api-keys")
+    if as_json:
+        answer(True, {**shown, "api_keys": keys})
         return
     console = Console(highlight=False)
     console.print(
-        f"account {account_id} ({account['name']}), {account['status']}, "
-        f"fees {account['maker_fee_ppm']}/{account['taker_fee_ppm']} ppm",
+        f"account {account_id} ({shown['name']}), {shown['status']}, "
+        f"fees {shown['maker_fee_ppm']}/{shown['taker_fee_ppm']} ppm",
         markup=False,
     )
     balances = Table("asset", "available", "locked")
-    for balance in account["balances"]:
+    for balance in shown["balances"]:
         balances.add_row(balance["asset"], balance["available"], balance["locked"])
     console.print(balances)
     for key in keys:  # lines, not a table: a key that is cut cannot be copied
@@ -188,23 +219,24 @@ def show(account_id: AccountId, json: Json = False) -> None:
         )
 
 
-def _ask(command: str, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    try:
-        return AdminClient.find().ask(method, path, body)
-    except OperatorError as error:
-        raise fail(f"account {command}", error) from error
+def permissions_of(text: str) -> frozenset[str]:
+    """Return what `read,trade` names. Raises OperatorError."""
+    named = frozenset(word.strip().lower() for word in text.split(",") if word.strip())
+    if not named or not named <= frozenset(PERMISSIONS):
+        raise OperatorError(
+            f"--permissions {text!r}: read or {','.join(PERMISSIONS)} can be given", exit_code=USAGE
+        )
+    return named
 
 
-def _show(body: Any, json: bool, text: str) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    if json:
-        console.print_json(data=body)
-    else:
-        console.print(text, markup=False)
+def _named(account_id: int, key: dict[str, Any]) -> dict[str, Any]:
+    """Say whose the key is, and its permissions as they are given here."""
+    allowed = [name for name in PERMISSIONS if key[f"can_{name}"]]
+    return {"account_id": account_id, "permissions": allowed, **key}
 
 
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise fail("account api-key", OperatorError(f"{path}: {error.strerror}", exit_code=USAGE)) from error
+        raise OperatorError(f"{path}: {error.strerror}", exit_code=USAGE) from error

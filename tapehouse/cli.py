@@ -6,6 +6,7 @@ Exit codes: see `errors.py`; a sub-command that has more says so in its module.
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
+from typer.exceptions import TyperException
 
 from tapehouse.errors import FAILED, USAGE, OperatorError
 
@@ -28,21 +30,41 @@ class Entry:
     help: str
     of_running: bool = True
     """Whether it takes the addresses of the exchange that runs on the data folder."""
+    for_scripts: bool = False
+    """Whether it prints an object with `--json` even when it fails: `ok` false, `error` what it said."""
 
 
 COMMANDS: Final = {
-    "up": Entry("tapehouse.up:command", "Start an exchange here and keep it running.", of_running=False),
-    "status": Entry("tapehouse.status:command", "Show each process, its health and lag.", of_running=False),
-    "down": Entry("tapehouse.down:down", "Stop the exchange; its data stays.", of_running=False),
+    "up": Entry(
+        "tapehouse.up:command",
+        "Start an exchange here and keep it running.",
+        of_running=False,
+        for_scripts=True,
+    ),
+    "status": Entry(
+        "tapehouse.status:command",
+        "Show each process, its health and lag.",
+        of_running=False,
+        for_scripts=True,
+    ),
+    "down": Entry(
+        "tapehouse.down:down", "Stop the exchange; its data stays.", of_running=False, for_scripts=True
+    ),
     "reset": Entry("tapehouse.down:reset", "Delete the data folder, after asking.", of_running=False),
     "logs": Entry("tapehouse.logs:command", "Show what the processes print.", of_running=False),
     "topics": Entry("tapehouse.topics:app", "Hold the broker to topics.yaml: plan, apply, acls."),
     "migrate": Entry("tapehouse.migrate:command", "Bring the database's schema up to date."),
     "groups": Entry("tapehouse.groups:command", "Show consumer groups, members and lag."),
     "market": Entry("tapehouse.market:command", "Show the state of symbols; halt, auction or open one."),
-    "account": Entry("tapehouse.account:app", "Open and fund accounts, make their API keys."),
+    "account": Entry(
+        "tapehouse.account:app", "Open and fund accounts, make their API keys.", for_scripts=True
+    ),
     "replay": Entry("tapehouse.replay.command:command", "Read a topic as JSON lines, CSV or Parquet."),
-    "audit": Entry("tapehouse.audit:audit_command", "Prove from the log that nothing is lost or doubled."),
+    "audit": Entry(
+        "tapehouse.audit:audit_command",
+        "Prove from the log that nothing is lost or doubled.",
+        for_scripts=True,
+    ),
     "balances": Entry(
         "tapehouse.audit.look_back_command:balances_command", "Show balances, now or then, from the log."
     ),
@@ -116,23 +138,33 @@ def tapehouse(
 
 def main() -> int:
     try:
-        app(prog_name="tapehouse")
+        return app(prog_name="tapehouse", standalone_mode=False) or 0
     except OperatorError as error:
-        return _say(error.message, error.exit_code)
+        return _failed(f"tapehouse: {error.message}", error.exit_code)
+    except typer.Abort:  # a question without an answer
+        return _failed("tapehouse: nothing was done", FAILED)
+    except TyperException as error:
+        said = error.format_message().strip()  # help is shown already where nothing is said
+        asked = not said or said.startswith("Usage:")
+        return _failed(said if asked else f"tapehouse: {said.rstrip('.')}. `--help` tells more.", USAGE)
     except ValueError as error:
         from pydantic import ValidationError
 
         if not isinstance(error, ValidationError):
             raise
-        return _say(_settings(error), USAGE)
+        return _failed(f"tapehouse: {_settings(error)}", USAGE)
     except BrokenPipeError:  # `tapehouse logs | head`
         sys.stderr.close()
         return FAILED
-    return 0
 
 
-def _say(message: str, exit_code: int) -> int:
-    print(f"tapehouse: {message}", file=sys.stderr)
+def _failed(said: str, exit_code: int) -> int:
+    if said:
+        print(said, file=sys.stderr)
+    words = sys.argv[1:]
+    command = next((COMMANDS[word] for word in words if word in COMMANDS), None)
+    if command is not None and command.for_scripts and "--json" in words:
+        print(json.dumps({"ok": False, "error": said.removeprefix("tapehouse: ")}))
     return exit_code
 
 

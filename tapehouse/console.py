@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from typing import Annotated, Any
 
 import structlog
 import typer
 from rich.console import Console
 
 from tapehouse.errors import FAILED, OperatorError
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="For scripts: one object on standard output, nothing else there.")
+]
 
 
 def stderr() -> Console:
@@ -19,6 +25,11 @@ def fail(command: str, error: Exception) -> typer.Exit:
     """Say what went wrong in one line and return the exit to raise."""
     stderr().print(f"tapehouse {command}: {error}", style="red", markup=False, soft_wrap=True)
     return typer.Exit(error.exit_code if isinstance(error, OperatorError) else FAILED)
+
+
+def answer(as_json: bool, document: dict[str, Any], text: str = "", *, ok: bool = True) -> None:
+    """Print what a script reads, one object on standard output, or what a person reads."""
+    print(json.dumps({"ok": ok, **document}, indent=2) if as_json else text)
 
 
 def log_to_stderr() -> None:

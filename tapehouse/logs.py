@@ -1,6 +1,6 @@
 """`tapehouse logs`: what the processes of the exchange print.
 
-Exit 0: shown; 2: no process of that name; 3: nothing was ever started there.
+Exit 0: shown; 1: nothing was ever started there; 2: no process of that name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from tapehouse import running
-from tapehouse.errors import NOT_RUNNING, USAGE, OperatorError
+from tapehouse.errors import USAGE, OperatorError
 from tapehouse.supervisor import log_file
 from tapehouse.up import DataOption
 
@@ -42,7 +42,7 @@ def command(
 def log_files(logs: Path, name: str | None) -> list[Path]:
     found = sorted(logs.glob("*.log"))
     if not found:
-        raise OperatorError(f"there are no logs in {logs}", exit_code=NOT_RUNNING)
+        raise OperatorError(f"there are no logs in {logs}")
     if name is None:
         return found
     chosen = [path for path in found if name in (path.stem, path.stem.rpartition("-")[0])]

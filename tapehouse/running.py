@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tapehouse.errors import NOT_RUNNING, OperatorError
+from tapehouse.errors import OperatorError
 from tapehouse.local_stack import data_folder
 from tapehouse.local_stack.data_folder import DataFolder
 from tapehouse.settings import OperatorSettings
@@ -27,12 +27,11 @@ def folder_of(data: Path | None) -> DataFolder:
 
 
 def state_of(folder: DataFolder) -> ExchangeState:
-    """Raises OperatorError (exit code 3) when nothing runs there."""
+    """Raises OperatorError when nothing runs there."""
     state = state_file.running(folder.run)
     if state is None:
         raise OperatorError(
-            f"no exchange runs on {folder.root}. `tapehouse up` starts one; --data DIR names another folder.",
-            exit_code=NOT_RUNNING,
+            f"no exchange runs on {folder.root}. `tapehouse up` starts one; --data DIR names another folder."
         )
     return state
 

@@ -1,20 +1,21 @@
 """`tapehouse status`: each process of the running exchange, its health and its lag; each symbol's book.
 
-Exit 0: everything is ready; 1: something is not; 3: nothing runs there.
+Exit 0: everything is ready; 1: something is not, or nothing runs there.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import typer
 
 from tapehouse import running
+from tapehouse.addresses import addresses
+from tapehouse.console import JsonOption, answer
 from tapehouse.errors import FAILED
 from tapehouse.service_table import SERVICES
 from tapehouse.settings import OperatorSettings
@@ -51,7 +52,7 @@ class Use:
 
 def command(
     data: DataOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show each process: pid, health, restarts, uptime, CPU, memory, lag."""
     state = running.state_of(running.folder_of(data))
@@ -60,9 +61,9 @@ def command(
     ready = state.phase == "running" and all(row.health == "ready" for row in rows)
     symbols = symbols_of(state)
     if as_json:
-        document = {"phase": state.phase, "ready": ready, "supervisor": state.pid}
+        document = {"phase": state.phase, "supervisor": state.pid, **addresses(state.environment)}
         processes = [asdict(row) for row in rows]
-        print(json.dumps({**document, "processes": processes, "symbols": symbols}, indent=2))
+        answer(True, {**document, "processes": processes, "symbols": symbols}, ok=ready)
     else:
         _show(state, rows)
         _show_symbols(symbols)

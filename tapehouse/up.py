@@ -1,7 +1,7 @@
 """`tapehouse up`: start an exchange on this machine and stay with it.
 
-Exit 0: stopped when asked to; 1: something did not start; 2: an option that cannot be; 4: an exchange
-already runs on the data folder.
+Exit 0: stopped when asked to; 1: something did not start, or an exchange already runs on the data folder;
+2: an option that cannot be. With `--json` it prints where things are, as one object, once it serves.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from ingest.settings import docs_are_public
+from tapehouse.addresses import addresses
+from tapehouse.console import JsonOption, answer
 from tapehouse.errors import FAILED, OperatorError
 from tapehouse.exchange import Exchange
 from tapehouse.local_stack import data_folder, ports
@@ -53,33 +54,34 @@ def command(
         bool, typer.Option("--demo", help="Open two funded accounts and let a fleet trade.")
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; it runs on.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Start Kafka, PostgreSQL, Valkey and all services here, and keep them running until Ctrl-C."""
     exchange = plan(data, scale, demo, standby)
     if detach:
-        _detach(exchange)
+        _detach(exchange, as_json)
     else:
-        raise typer.Exit(run(exchange))
+        raise typer.Exit(run(exchange, as_json))
 
 
 def plan(data: Path | None, scale: str | None, demo: bool, standby: str | None = None) -> Exchange:
     """What `up` would start. Raises OperatorError."""
-    settings = OperatorSettings()
+    settings, instances = OperatorSettings(), parse_scale(scale, standby)
     user = data_folder.postgres_user() if settings.embeds_postgres else None
     folder = data_folder.choose(data or settings.data, Path.cwd(), user)
     folder.create(run_as=user)
-    return Exchange(settings, folder, parse_scale(scale, standby), user, demo)
+    return Exchange(settings, folder, instances, user, demo)
 
 
-def run(exchange: Exchange) -> int:
-    console = Console(highlight=False)
+def run(exchange: Exchange, as_json: bool = False) -> int:
+    console = Console(highlight=False, stderr=as_json)
     with state_file.locked(exchange.folder.run):
         _end_leftovers(exchange, console)
         conflict = ports.first_conflict(exchange.wanted_ports())
         if conflict is not None:
             raise OperatorError(conflict)
         with asyncio.Runner() as runner:
-            session = _Session(exchange, console)
+            session = _Session(exchange, console, as_json)
             code = runner.run(session.run())
             if session.interrupted:  # a download or an initdb under way would keep the interpreter waiting
                 sys.stdout.flush()
@@ -87,7 +89,7 @@ def run(exchange: Exchange) -> int:
     return code
 
 
-def _detach(exchange: Exchange) -> None:
+def _detach(exchange: Exchange, as_json: bool) -> None:
     """Run `tapehouse up` as a process of its own, return once it serves, and say where."""
     folder, scale = exchange.folder, ",".join(f"{name}={count}" for name, count in exchange.scale.items())
     output = folder.logs / "up.log"
@@ -104,10 +106,12 @@ def _detach(exchange: Exchange) -> None:
     while process.poll() is None:
         state = state_file.read(folder.run)
         if state is not None and state.pid == process.pid and state.phase == "running":
-            print(f"{addresses(exchange)}; `tapehouse down` stops it")
+            document, line = serving(exchange, process.pid)
+            answer(as_json, document, f"{line}; `tapehouse down` stops it")
             return
         time.sleep(0.05)
     said = "\n".join(log_file.tail(output, 40, since=since))
+    said = said.removeprefix("tapehouse: ")
     raise OperatorError(said or "it ended without a word", exit_code=process.returncode or FAILED)
 
 
@@ -120,8 +124,9 @@ def _end_leftovers(exchange: Exchange, console: Console) -> None:
 class _Session:
     """One life of an exchange: prepared, started, watched, stopped."""
 
-    def __init__(self, exchange: Exchange, console: Console) -> None:
+    def __init__(self, exchange: Exchange, console: Console, as_json: bool) -> None:
         self._exchange = exchange
+        self._as_json = as_json
         self._console = console
         self._supervisor = Supervisor(exchange.folder.run, self._crashed)
         self._asked_to_stop = asyncio.Event()
@@ -175,7 +180,12 @@ class _Session:
         if exchange.demo:
             keys = exchange.folder.root / "secrets" / "demo-accounts.json"
             self._say(f"A fleet trades; the keys of the demo's accounts are in {keys}")
-        self._say(f"{addresses(exchange)}  (Ctrl-C stops it)")
+        document, line = serving(exchange, os.getpid())
+        if self._as_json:
+            answer(True, document)
+            sys.stdout.flush()
+        else:
+            self._say(f"{line}  (Ctrl-C stops it)")
 
     async def _prepare(self) -> list[Program]:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -217,9 +227,8 @@ class _Session:
         self._say(f"{time.monotonic() - began:6.1f} s  {text}")
 
 
-def addresses(exchange: Exchange) -> str:
-    """The one line that says where everything is."""
-    own = exchange.settings.ports
-    at = f"{own.host}:{own.api}"
-    docs = at if docs_are_public(None, own.host) else f"127.0.0.1:{own.admin}/public"
-    return f"API http://{at}/api/v3  WebSocket ws://{at}/ws  docs http://{docs}/docs"
+def serving(exchange: Exchange, pid: int) -> tuple[dict[str, Any], str]:
+    """Where everything is: for a script, and in one line for a person."""
+    at = addresses(exchange.environment())
+    document = {"data": str(exchange.folder.root), "supervisor": pid, **at}
+    return document, f"API {at['api']}  WebSocket {at['websocket']}  docs {at['docs']}"

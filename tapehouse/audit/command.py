@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +13,18 @@ import typer
 from service_runtime.errors import Fault
 from service_runtime.kafka_log import KafkaEventLog
 from service_runtime.settings import ServiceSettings
+from tapehouse import running
 from tapehouse.audit.audit import DEEP, NAMES, Options, Report, audit
 from tapehouse.audit.difference import NotSettled
 from tapehouse.audit.look_back_command import Account, At, Form, Shape, show_balances
 from tapehouse.audit.progress import shown_progress
 from tapehouse.audit.rebuild import Rebuilt, rebuild
-from tapehouse.console import fail, log_to_stderr
+from tapehouse.console import JsonOption, log_to_stderr
 from tapehouse.errors import USAGE, OperatorError
 
 
 def audit_command(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of lines.")] = False,
+    as_json: JsonOption = False,
     wait: Annotated[
         float, typer.Option(help="Seconds the services may take to come to the end of the log.", min=0)
     ] = 60.0,
@@ -49,6 +51,8 @@ def audit_command(
     if at is not None:
         show_balances(at, account, form)
         return
+    if "TAPEHOUSE_KAFKA__BOOTSTRAP_SERVERS" not in os.environ:  # where one runs, the command line has set it
+        running.state_of(running.folder_of(None))
     settings = ServiceSettings()
     options = Options(wait, journal, deep, chosen(only))
     log_to_stderr()
@@ -60,9 +64,9 @@ def audit_command(
             else:
                 found = audit(settings, log, options, progress)
         except (NotSettled, Fault) as error:
-            raise fail("audit", OperatorError(str(error))) from error
+            raise OperatorError(str(error)) from error
         except psycopg.Error as error:
-            raise fail("audit", OperatorError(f"Postgres: {error}")) from error
+            raise OperatorError(f"Postgres: {error}") from error
     if isinstance(found, Rebuilt):
         document, text = rebuilt_document(found), rebuilt_lines(found)
     else:
@@ -101,7 +105,7 @@ def lines(report: Report) -> list[str]:
 
 def as_document(report: Report) -> dict[str, object]:
     return {
-        "clean": report.clean,
+        "ok": report.clean,
         "invariants": {
             i: {"name": name, "ok": i in report.verdicts, "checked": report.verdicts.get(i)}
             for i, name in NAMES.items()
@@ -131,7 +135,7 @@ def rebuilt_lines(rebuilt: Rebuilt) -> list[str]:
 def rebuilt_document(rebuilt: Rebuilt) -> dict[str, object]:
     books = {} if rebuilt.books is None else rebuilt.books.books
     return {
-        "clean": rebuilt.difference is None,
+        "ok": rebuilt.difference is None,
         "tables": rebuilt.tables,
         "books": {
             symbol: {"sequence": b.sequence, "last_hash": b.last_hash, "book_hash": b.book_hash}

@@ -1,6 +1,6 @@
 """`tapehouse backup DEST` and `tapehouse restore SRC`.
 
-Exit 0: done; 1: it failed, or the answer was no; 4: the exchange still runs on the data folder (`restore`).
+Exit 0: done; 1: it failed, the answer was no, or the exchange still runs on the data folder (`restore`).
 """
 
 from __future__ import annotations

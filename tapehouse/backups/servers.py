@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from service_runtime.settings import KafkaSettings, PostgresSettings, ServiceSettings
-from tapehouse.errors import ALREADY_RUNNING, OperatorError
+from tapehouse.errors import OperatorError
 from tapehouse.exchange import Exchange
 from tapehouse.supervisor import state_file
 from tapehouse.supervisor.program import Program, launch
@@ -23,10 +23,7 @@ def servers_of(data: Path | None) -> Iterator[ServiceSettings]:
     """Start the embedded ones of broker and database; yield where they and the others are."""
     exchange = plan(data, None, False)
     if state_file.running(exchange.folder.run) is not None:
-        raise OperatorError(
-            f"an exchange runs on {exchange.folder.root}: `tapehouse down` stops it",
-            exit_code=ALREADY_RUNNING,
-        )
+        raise OperatorError(f"an exchange runs on {exchange.folder.root}: `tapehouse down` stops it")
     with state_file.locked(exchange.folder.run), ExitStack() as stack:
         for program in _programs(exchange):
             stack.enter_context(_running(program))

@@ -68,7 +68,7 @@ async def run_audit(arena: Arena, journal: Path, wait_s: float = 60.0) -> dict[s
     except ValueError:
         words = said.decode(errors="replace").strip()[-2000:]
         raise Violation(f"the audit gave no verdict: {words}") from None
-    if not document["clean"]:
+    if not document["ok"]:
         difference = document["difference"]
         raise Violation(f"{difference['invariant']}: {difference['text']}")
     for invariant, verdict in document["invariants"].items():

@@ -12,7 +12,7 @@ from tapehouse.demo.settings import DemoSettings
 from tapehouse.operator_client import OperatorClient, TradingAccount
 from tapehouse.public_client import PublicClient, Refused
 
-PEOPLE = ("alice", "bob")
+PEOPLE = ("demo-alice", "demo-bob")
 PEOPLE_FUNDS = {"USDT": "100000", "BTC": "2", "ETH": "50", "SOL": "500"}
 FLEET_FUNDS = {"USDT": "50000000", "BTC": "1000", "ETH": "30000", "SOL": "200000"}
 

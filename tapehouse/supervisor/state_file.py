@@ -16,7 +16,7 @@ from typing import Final, Literal
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tapehouse.errors import ALREADY_RUNNING, OperatorError
+from tapehouse.errors import OperatorError
 
 LOCK: Final = "lock"
 STATE: Final = "exchange.json"
@@ -81,12 +81,12 @@ def running(run: Path) -> ExchangeState | None:
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Hold the folder. Raises OperatorError (exit code 4) naming who holds it already."""
+    """Hold the folder. Raises OperatorError naming who holds it already."""
     with (run / LOCK).open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise OperatorError(_held(run), exit_code=ALREADY_RUNNING) from None
+            raise OperatorError(_held(run)) from None
         yield
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ LIMITS = '{"request_weight_1m":1000000,"raw_requests_5m":1000000,"orders_10s":10
 @dataclass(frozen=True)
 class Account:
     account_id: int
+    name: str
     api_key: str
     secret: str
 
@@ -28,16 +28,12 @@ class RunningExchange:
 
     def account(self, **funds: str) -> Account:
         """Open an account, fund it and make a key, as the operator does."""
-        account_id = int(self._asked("create", "test")["account_id"])
+        name = f"trader-{secrets.token_hex(4)}"
+        account_id = int(self.live.answer("account", "create", name)["account_id"])
         for asset, amount in funds.items():
-            self._asked("deposit", str(account_id), asset, amount)
-        key = self._asked("api-key", str(account_id))
-        return Account(account_id, key["api_key"], key["secret"])
-
-    def _asked(self, *words: str) -> Any:
-        done = self.live.command("account", *words, "--json", timeout_s=60)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+            self.live.answer("account", "deposit", name, asset, amount)
+        key = self.live.answer("account", "api-key", name)
+        return Account(account_id, name, key["api_key"], key["secret_key"])
 
 
 @pytest.fixture(scope="session")

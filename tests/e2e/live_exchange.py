@@ -78,6 +78,14 @@ class LiveExchange:
         assert state is not None
         return {p.name: p.pid for p in state.processes if p.pid is not None}
 
+    def answer(self, *arguments: str) -> Any:
+        """Run a command as a script would: it must succeed and print one object."""
+        done = self.command(*arguments, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        document = json.loads(done.stdout)
+        assert document["ok"] is True
+        return document
+
     def status(self) -> Any:
         return json.loads(self.command("status", "--json").stdout)
 

@@ -53,20 +53,46 @@ def test_two_orders_with_curl_make_a_trade(running_exchange: RunningExchange) ->
 
 def test_the_operators_command_shows_and_refuses_plainly(running_exchange: RunningExchange) -> None:
     account = running_exchange.account(BTC="1.5")
-    shown = running_exchange.live.command("account", "show", str(account.account_id))
+    shown = running_exchange.live.command("account", "show", account.name)
     assert shown.returncode == 0
     assert "1.50000000" in shown.stdout
     assert account.api_key in shown.stdout
     assert account.secret not in shown.stdout
     listed = running_exchange.live.command("account", "list")
     assert str(account.account_id) in listed.stdout
-    for words in (("show", "999999"), ("deposit", str(account.account_id), "XXX", "1"),
-                  ("deposit", str(account.account_id), "BTC", "1e3")):  # fmt: skip
+    for exit_code, *words in (
+        (1, "show", "999999"),
+        (1, "show", "nobody"),
+        (1, "create", account.name),
+        (2, "deposit", account.name, "XXX", "1"),
+        (2, "deposit", account.name, "BTC", "1e3"),
+    ):
         refused = running_exchange.live.command("account", *words)
-        assert refused.returncode == 2
+        assert (refused.returncode, refused.stdout) == (exit_code, ""), refused.stderr
         assert "Traceback" not in refused.stderr
-        assert refused.stderr.startswith("tapehouse account")
+        assert refused.stderr.startswith("tapehouse: ")
     revoked = running_exchange.live.command(
         "account", "api-key", str(account.account_id), "--revoke", account.api_key
     )
     assert "is revoked" in revoked.stdout
+
+
+def test_scripts_read_one_object(running_exchange: RunningExchange) -> None:
+    live = running_exchange.live
+    account = running_exchange.account(BTC="1.5")
+    shown = live.answer("account", "show", str(account.account_id))
+    assert (shown["name"], shown["balances"]) == (
+        account.name,
+        [{"asset": "BTC", "available": "1.50000000", "locked": "0.00000000"}],
+    )
+    reads = live.answer("account", "api-key", account.name, "--permissions", "read")
+    assert (reads["account_id"], reads["permissions"]) == (account.account_id, ["read"])
+    only_reads = Account(account.account_id, account.name, reads["api_key"], reads["secret_key"])
+    order = "symbol=ETHUSDT&type=MARKET&quantity=0.1&side=BUY"
+    refused = curl(running_exchange, only_reads, "POST", order, "order")
+    assert refused == {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."}
+    assert live.answer("account", "list")["accounts"][-1]["account_id"] == account.account_id
+    status = live.answer("status")
+    assert status["url"] == live.api_url
+    assert {process["health"] for process in status["processes"]} == {"ready"}
+    assert live.answer("audit")["difference"] is None

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tapehouse.errors import ALREADY_RUNNING, FAILED, NOT_RUNNING, USAGE
+from tapehouse.errors import FAILED, USAGE
 from tapehouse.local_stack import ports
 from tapehouse.supervisor import state_file
 from tests.e2e.live_exchange import plain_environment, port_variables, until
@@ -67,9 +67,9 @@ def test_killed_supervisor_leaves_no_process_and_loses_nothing(machine: Machine,
     given = {**machine.environment, "TAPEHOUSE_REDIS__URL": redis_url.removesuffix("/0") + "/9"}
     machine = Machine(machine.data, given)
     ok(machine("up", "--detach"))
-    account = json.loads(ok(machine("account", "create", "alice", "--json")))["account_id"]
-    ok(machine("account", "deposit", str(account), "USDT", "1000"))
-    funded = ok(machine("account", "show", str(account), "--json"))
+    ok(machine("account", "create", "alice"))
+    ok(machine("account", "deposit", "alice", "USDT", "1000"))
+    funded = ok(machine("account", "show", "alice", "--json"))
     assert "1000" in funded
 
     before = machine.pids()
@@ -79,11 +79,11 @@ def test_killed_supervisor_leaves_no_process_and_loses_nothing(machine: Machine,
     assert state is not None
     os.kill(state.pid, signal.SIGKILL)
     until(lambda: not any(map(alive, before.values())), "every process ended")
-    assert machine("status").returncode == NOT_RUNNING
-    assert machine("down").returncode == NOT_RUNNING
+    assert machine("status").returncode == FAILED
+    assert machine("down").returncode == FAILED
 
     ok(machine("up", "--detach"))
-    assert ok(machine("account", "show", str(account), "--json")) == funded
+    assert ok(machine("account", "show", "alice", "--json")) == funded
     after = machine.pids()
     ok(machine("down"))
     assert not any(map(alive, after.values()))
@@ -98,7 +98,7 @@ def test_another_shell_sees_restarts_stops_and_deletes_it(machine: Machine) -> N
     }
 
     second = machine("up")
-    assert second.returncode == ALREADY_RUNNING
+    assert second.returncode == FAILED
     assert f"process {status['supervisor']}" in second.stderr
 
     killed = machine.pids()["recorder-0"]

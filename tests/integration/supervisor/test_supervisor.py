@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tapehouse.errors import ALREADY_RUNNING, OperatorError
+from tapehouse.errors import FAILED, OperatorError
 from tapehouse.supervisor import backoff, state_file
 from tapehouse.supervisor.process import Crash
 from tapehouse.supervisor.program import Program
@@ -243,7 +243,7 @@ def test_second_supervisor_is_told_who_runs(tmp_path: Path, other: subprocess.Po
     told = pytest.raises(OperatorError, match=f"already runs .*process {other.pid}")
     with told as caught, state_file.locked(tmp_path):
         pass
-    assert caught.value.exit_code == ALREADY_RUNNING
+    assert caught.value.exit_code == FAILED
     other.kill()
     other.wait()
     with state_file.locked(tmp_path):

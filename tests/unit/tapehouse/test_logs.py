@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tapehouse import logs
-from tapehouse.errors import NOT_RUNNING, USAGE, OperatorError
+from tapehouse.errors import FAILED, USAGE, OperatorError
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_unknown_name_is_wrong_use_and_lists_what_there_is(folder: Path) -> None
 def test_no_logs_means_nothing_was_started(tmp_path: Path) -> None:
     with pytest.raises(OperatorError) as caught:
         logs.log_files(tmp_path, None)
-    assert caught.value.exit_code == NOT_RUNNING
+    assert caught.value.exit_code == FAILED
 
 
 def test_following_shows_whole_lines_once_and_goes_on_after_a_rotation(
