@@ -19,7 +19,7 @@ VERDICT := not long and not quarantine
 # again, each shown with its traceback and counted ("rerun" in the closing line). Pure code never.
 AGAIN := --reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks
 
-.PHONY: run setup test test-pure test-services test-long lint bench env lock lock-kafka clean
+.PHONY: .environment run setup test test-pure test-services test-long lint bench env lock lock-kafka clean
 
 run: env  ## Start an exchange with demo accounts and traders; Ctrl-C stops it. More options: make run ARGS='...'
 	@$(BIN)/tapehouse up --demo $(ARGS)
@@ -54,6 +54,12 @@ env: $(READY)
 $(READY):
 	@test -n '$(PYTHON)' || { echo 'Tapehouse needs Python 3.11, 3.12 or 3.13 with its venv module' \
 		'(on Debian and Ubuntu: apt install python3-venv); none of $(CANDIDATES) is one.' >&2; exit 1; }
+	@$(MAKE) -s .environment || { echo 'The environment could not be made: what is above says why. It is made' \
+		'once, of packages that are downloaded; after that no network is needed.' >&2; exit 1; }
+	@rm -f .venv/.ready-*
+	@touch $@
+
+.environment:
 	@test -x $(UV) || { echo 'Making the environment in .venv with $(PYTHON) ...'; \
 		$(PYTHON) -m venv .uv && .uv/bin/python -m pip install -q --require-hashes --no-deps \
 		--disable-pip-version-check -r tools/uv.requirements.txt; }
@@ -61,8 +67,6 @@ $(READY):
 	@UV_COMPILE_BYTECODE=1 $(UV) pip sync -q --python $(BIN)/python --require-hashes requirements.lock
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation --offline --editable .
 	@$(BIN)/python -m compileall -q $(PACKAGES) tests
-	@rm -f .venv/.ready-*
-	@touch $@
 
 lock: env  ## Resolve the dependencies anew.
 	$(COMPILE) pyproject.toml --group dev --group build -o requirements.lock $(ARGS)

@@ -12,8 +12,6 @@ import httpx
 import typer
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from rich.console import Console
-from rich.table import Table
 
 from ingest.settings import PortSettings, SecretSettings
 from tapehouse.console import JsonOption, answer
@@ -181,6 +179,9 @@ def list_accounts(as_json: JsonOption = False) -> None:
     if as_json:
         answer(True, {"accounts": accounts})
         return
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("account", "name", "status", "maker ppm", "taker ppm")
     for account in accounts:
         table.add_row(
@@ -199,6 +200,9 @@ def show(account: AccountArgument, as_json: JsonOption = False) -> None:
     if as_json:
         answer(True, {**shown, "api_keys": keys})
         return
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console(highlight=False)
     console.print(
         f"account {account_id} ({shown['name']}), {shown['status']}, "

@@ -5,6 +5,7 @@ Exit codes: see `errors.py`; a sub-command that has more says so in its module.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -139,23 +140,33 @@ def tapehouse(
 def main() -> int:
     try:
         return app(prog_name="tapehouse", standalone_mode=False) or 0
-    except OperatorError as error:
-        return _failed(f"tapehouse: {error.message}", error.exit_code)
-    except typer.Abort:  # a question without an answer
-        return _failed("tapehouse: nothing was done", FAILED)
-    except TyperException as error:
-        said = error.format_message().strip()  # help is shown already where nothing is said
-        asked = not said or said.startswith("Usage:")
-        return _failed(said if asked else f"tapehouse: {said.rstrip('.')}. `--help` tells more.", USAGE)
-    except ValueError as error:
-        from pydantic import ValidationError
-
-        if not isinstance(error, ValidationError):
-            raise
-        return _failed(f"tapehouse: {_settings(error)}", USAGE)
     except BrokenPipeError:  # `tapehouse logs | head`
         sys.stderr.close()
         return FAILED
+    except (OperatorError, TyperException, typer.Abort, ValueError, OSError) as error:
+        expected = _expected(error)
+        if expected is None:
+            raise
+        return _failed(*expected)
+
+
+def _expected(error: Exception) -> tuple[str, int] | None:
+    """Return what to say and the exit code; None for what is a bug of ours and needs its traceback."""
+    match error:
+        case OperatorError():
+            return f"tapehouse: {error.message}", error.exit_code
+        case typer.Abort():
+            return "tapehouse: a question was not answered, nothing was done", FAILED
+        case TyperException():
+            said = error.format_message().strip()  # help is shown already where nothing is said
+            asked = not said or said.startswith("Usage:")
+            return said if asked else f"tapehouse: {said.rstrip('.')}. `--help` tells more.", USAGE
+        case OSError() if error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+            return f"tapehouse: {where}{error.strerror}", FAILED
+    from pydantic import ValidationError
+
+    return (f"tapehouse: {_settings(error)}", USAGE) if isinstance(error, ValidationError) else None
 
 
 def _failed(said: str, exit_code: int) -> int:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-import structlog
 import typer
-from rich.console import Console
 
 from tapehouse.errors import FAILED, OperatorError
 
+if TYPE_CHECKING:  # half a second of every command otherwise
+    from rich.console import Console
+
+DataOption = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="The data folder. [default: ./.tapehouse]")
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="For scripts: one object on standard output, nothing else there.")
 ]
 
 
 def stderr() -> Console:
+    from rich.console import Console
+
     return Console(stderr=True, highlight=False)
 
 
@@ -34,4 +41,6 @@ def answer(as_json: bool, document: dict[str, Any], text: str = "", *, ok: bool 
 
 def log_to_stderr() -> None:
     """Keep what libraries of ours log apart from what a command prints; the stream is looked up a line."""
+    import structlog
+
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))

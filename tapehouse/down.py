@@ -11,10 +11,9 @@ from typing import Annotated
 import typer
 
 from tapehouse import running
-from tapehouse.console import JsonOption, answer
+from tapehouse.console import DataOption, JsonOption, answer
 from tapehouse.errors import OperatorError
 from tapehouse.supervisor import state_file
-from tapehouse.up import DataOption
 
 
 def down(data: DataOption = None, as_json: JsonOption = False) -> None:

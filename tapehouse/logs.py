@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from tapehouse import running
+from tapehouse.console import DataOption
 from tapehouse.errors import USAGE, OperatorError
 from tapehouse.supervisor import log_file
-from tapehouse.up import DataOption
 
 POLL_S = 0.2
 

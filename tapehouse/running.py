@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from tapehouse.supervisor import state_file
 from tapehouse.supervisor.state_file import ExchangeState
 
 STOP_PATIENCE_S = 15.0
+_POLL_S = 0.02
 
 
 def folder_of(data: Path | None) -> DataFolder:
@@ -40,17 +42,21 @@ def stop(folder: DataFolder) -> float:
     """Ask the supervisor to stop everything and wait for its end; return the seconds it took."""
     state = state_of(folder)
     began = time.monotonic()
-    try:
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):
         supervisor = psutil.Process(state.pid)
         os.kill(state.pid, signal.SIGTERM)
-        supervisor.wait(STOP_PATIENCE_S)
-    except (psutil.NoSuchProcess, ProcessLookupError):
-        pass
-    except psutil.TimeoutExpired:
-        raise OperatorError(
-            f"the supervisor, process {state.pid}, has not ended within {STOP_PATIENCE_S:.0f} s"
-        ) from None
+        while not _ended(supervisor):
+            if time.monotonic() - began > STOP_PATIENCE_S:
+                raise OperatorError(
+                    f"the supervisor, process {state.pid}, has not ended within {STOP_PATIENCE_S:.0f} s"
+                )
+            time.sleep(_POLL_S)
     return time.monotonic() - began
+
+
+def _ended(process: psutil.Process) -> bool:
+    """A program that started it and did not wait for it keeps its remains (a zombie) for good."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def environment_of(data: Path | None) -> dict[str, str]:

@@ -43,6 +43,9 @@ class OperatorSettings(ServiceSettings):
     maven_repository: HttpUrl | None = None
     """A mirror of Maven's repository, for the jars."""
 
+    min_free_mb: int = Field(256, ge=0)
+    """What must be free on the data folder's disk for an exchange to start; 0: whatever is."""
+
     broker_aot_cache: bool = True
     """Make, while the exchange is idle, what lets the broker start faster the next time."""
 

@@ -15,11 +15,10 @@ import typer
 
 from tapehouse import running
 from tapehouse.addresses import addresses
-from tapehouse.console import JsonOption, answer
+from tapehouse.console import DataOption, JsonOption, answer
 from tapehouse.errors import FAILED
 from tapehouse.service_table import SERVICES
 from tapehouse.settings import OperatorSettings
-from tapehouse.up import DataOption
 
 if TYPE_CHECKING:
     from tapehouse.supervisor.state_file import ExchangeState, ProcessState

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tapehouse.addresses import addresses
-from tapehouse.console import JsonOption, answer
+from tapehouse.console import DataOption, JsonOption, answer
 from tapehouse.errors import FAILED, OperatorError
 from tapehouse.exchange import Exchange
 from tapehouse.local_stack import data_folder, ports
@@ -34,10 +35,6 @@ from tapehouse.training import train_when_idle
 
 LEFTOVER_PATIENCE_S: Final = 8.0
 MOST_CRASHES_AT_START: Final = 4
-
-DataOption = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="The data folder. [default: ./.tapehouse]")
-]
 
 
 def command(
@@ -77,6 +74,7 @@ def run(exchange: Exchange, as_json: bool = False) -> int:
     console = Console(highlight=False, stderr=as_json)
     with state_file.locked(exchange.folder.run):
         _end_leftovers(exchange, console)
+        _require_space(exchange)
         conflict = ports.first_conflict(exchange.wanted_ports())
         if conflict is not None:
             raise OperatorError(conflict)
@@ -119,6 +117,17 @@ def _end_leftovers(exchange: Exchange, console: Console) -> None:
     state = state_file.read(exchange.folder.run)
     if state is not None and (left := state_file.end_leftovers(state, LEFTOVER_PATIENCE_S)):
         console.print(f"The exchange was not stopped in order last time; ended {', '.join(left)}.")
+
+
+def _require_space(exchange: Exchange) -> None:
+    """A broker that finds no space ends in the middle of something: refuse before anything starts."""
+    root, least_mb = exchange.folder.root, exchange.settings.min_free_mb
+    free_mb = shutil.disk_usage(root).free >> 20
+    if free_mb < least_mb:
+        raise OperatorError(
+            f"the disk of {root} is full: {free_mb} MiB are free, an exchange asks for {least_mb}. "
+            "Free some, choose another folder with --data, or another limit with TAPEHOUSE_MIN_FREE_MB."
+        )
 
 
 class _Session:
@@ -170,7 +179,8 @@ class _Session:
         self._supervisor.publish(environment)
         servers = await self._prepare()
         await self._supervisor.start(servers, tolerated_crashes=0)
-        self._say_since(began, "Kafka, PostgreSQL and Valkey are up")
+        if servers:
+            self._say_since(began, f"up: {', '.join(server.name for server in servers)}")
         for step in (self._apply_topics, self._migrate):
             await asyncio.to_thread(step)
         for programs in (exchange.services(), exchange.traders()):

@@ -19,9 +19,8 @@ from tapehouse.audit.progress import shown_progress
 from tapehouse.backups.backup import backup
 from tapehouse.backups.restore import check_before, holds_accounts, restore
 from tapehouse.backups.servers import servers_of
-from tapehouse.console import fail, log_to_stderr
+from tapehouse.console import DataOption, fail, log_to_stderr
 from tapehouse.errors import OperatorError
-from tapehouse.up import DataOption
 
 
 def backup_command(

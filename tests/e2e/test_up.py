@@ -5,61 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
 import pytest
 
 from tapehouse.errors import FAILED, USAGE
-from tapehouse.local_stack import ports
-from tapehouse.supervisor import state_file
-from tests.e2e.live_exchange import plain_environment, port_variables, until
+from tests.e2e.live_exchange import until
+from tests.e2e.machine import Machine, alive, ok
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A data folder, and an operator's shell."""
-
-    data: Path
-    environment: Mapping[str, str]
-
-    def __call__(self, *words: str, answer: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tapehouse", *words],
-            env=self.environment,
-            input=answer,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    def state(self) -> state_file.ExchangeState | None:
-        return state_file.running(self.data / "run")
-
-    def pids(self) -> dict[str, int]:
-        state = self.state()
-        return {} if state is None else {p.name: p.pid for p in state.processes if p.pid is not None}
-
-
-@pytest.fixture
-def machine() -> Iterator[Machine]:
-    with tempfile.TemporaryDirectory(prefix="tapehouse-e2e-") as name:
-        root = Path(name)
-        root.chmod(0o711)  # PostgreSQL, which never runs as root, must pass
-        data = root / "data"
-        found = Machine(data, {**plain_environment(), **port_variables(), "TAPEHOUSE_DATA": str(data)})
-        yield found
-        if found.state() is not None:
-            ok(found("down"))
 
 
 def test_killed_supervisor_leaves_no_process_and_loses_nothing(machine: Machine, redis_url: str) -> None:
@@ -119,25 +72,3 @@ def test_another_shell_sees_restarts_stops_and_deletes_it(machine: Machine) -> N
     ok(machine("reset", "--yes"))
     assert not machine.data.exists()
     assert not any(map(alive, pids.values()))
-
-
-def test_taken_port_is_named_before_anything_starts(machine: Machine) -> None:
-    port = int(machine.environment["TAPEHOUSE_PORTS__VALKEY"])
-    with socket.create_server((ports.HOST, port)):
-        refused = machine("up")
-    assert refused.returncode == FAILED
-    assert f"port {port} on 127.0.0.1, wanted by valkey" in refused.stderr
-    assert "TAPEHOUSE_PORTS__VALKEY" in refused.stderr
-    assert machine.pids() == {}
-
-
-def ok(done: subprocess.CompletedProcess[str]) -> str:
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
