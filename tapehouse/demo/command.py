@@ -43,6 +43,7 @@ def demo(
     speed: Annotated[
         float, typer.Option(min=0, help="Times as fast as recorded; 0: as fast as order allows.")
     ] = 0.0,
+    first: Annotated[int | None, typer.Option(min=1, help="Only so many trades of the tape.")] = None,
     symbol: Annotated[str, typer.Option(help="The symbol of the tape.")] = "BTCUSDT",
 ) -> None:
     """Send a recorded tape through the public API as pairs of orders, and check what is served."""
@@ -52,7 +53,7 @@ def demo(
     try:
         if tape is None:
             raise OperatorError("nothing to do: give --tape FILE, or the command `fleet`", exit_code=USAGE)
-        for line in asyncio.run(send_tape(DemoSettings(), tape, speed, symbol)):
+        for line in asyncio.run(send_tape(DemoSettings(), tape, first, speed, symbol)):
             print(line)
     except httpx.TransportError as error:
         raise fail("demo", OperatorError(f"the exchange does not answer: {error}")) from None
@@ -68,12 +69,14 @@ def fleet_command() -> None:
     raise typer.Exit(fleet_main())
 
 
-async def send_tape(settings: DemoSettings, path: Path, speed: float, symbol: str) -> list[str]:
+async def send_tape(
+    settings: DemoSettings, path: Path, first: int | None, speed: float, symbol: str
+) -> list[str]:
     """Send the tape, prove what is served, audit; return what was proved. Raises OperatorError."""
     instrument = load_instruments(settings.instruments_file).get(symbol)
     if instrument is None:
         raise OperatorError(f"there is no symbol {symbol}", exit_code=USAGE)
-    trades = read_tape(path, instrument)
+    trades = read_tape(path, instrument)[:first]
     if not trades:
         raise OperatorError(f"{path} has no trades", exit_code=USAGE)
     run = f"tape-{secrets.token_hex(4)}"
