@@ -10,7 +10,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.services", "tests.verdict"]
+pytest_plugins = ["pytester", "tests.service_logs", "tests.services", "tests.verdict"]
 # How long an example takes says something about the machine, not about what is tested.
 settings.register_profile("tapehouse", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tapehouse")

@@ -1,4 +1,4 @@
-"""Real Kafka, PostgreSQL and Valkey for tests: one start a session, on free ports, in a temporary folder.
+"""Real Kafka, PostgreSQL and Valkey for tests: one start a run, on free ports, in a temporary folder.
 
 Started when the first test asks, stopped at the end, on Ctrl-C too; killed with the session they end by
 themselves. `TAPEHOUSE_TEST_SERVICES=containers` takes them from testcontainers instead, where Docker answers.
@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+import redis
+from confluent_kafka.admin import AdminClient
 
+from schemas.topics import load_topics
 from tapehouse.local_stack import data_folder, ports
 from tapehouse.local_stack.kafka import KafkaServer
 from tapehouse.local_stack.postgres import PostgresServer
 from tapehouse.local_stack.valkey import ValkeyServer
 from tapehouse.supervisor.program import Program, launch
+from tests import service_logs
+from tests.waiting import until
 
 CACHE = Path(os.environ.get("TAPEHOUSE_CACHE_DIR", Path.home() / ".cache" / "tapehouse"))
+_REDIS_OF_EXCHANGES = 1
 
 
 @dataclass(frozen=True)
@@ -74,18 +81,20 @@ class Services:
         """Two servers on one folder would ruin it: who wants another broker takes `embedded()`."""
         if program.name in self.started and self.started[program.name][1].poll() is None:
             raise AssertionError(f"{program.name} is running on {self.folder.root} already")
-        self.started[program.name] = program, self.stack.enter_context(running(program))
+        service_logs.watch(program.log_file)
+        self.started[program.name] = program, self.stack.enter_context(running(program, in_order=False))
 
 
 @contextmanager
-def running(program: Program) -> Iterator[subprocess.Popen[bytes]]:
-    """The program, ready; stopped at the end."""
+def running(program: Program, *, in_order: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+    """The program, ready; stopped at the end, `in_order` if what it keeps is worth that."""
     process = launch(program)
     try:
         wait_ready(program, process)
         yield process
     finally:
-        process.send_signal(program.stop_signal)
+        at_once = signal.SIGQUIT if program.name == "postgres" else signal.SIGKILL
+        process.send_signal(program.stop_signal if in_order else at_once)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
@@ -155,3 +164,54 @@ def fresh_database(_postgres_server: str) -> Callable[[], str]:
 def postgres_dsn(fresh_database: Callable[[], str]) -> str:
     """An empty database, one for each test module."""
     return fresh_database()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Servers for one whole exchange: nothing of another is on them."""
+
+    kafka: str
+    postgres: str
+    redis: str
+    services: Services
+
+
+ExchangePlace = Callable[[], AbstractContextManager[Place]]
+
+
+@pytest.fixture(scope="session")
+def exchange_place(
+    _services: Services, kafka_bootstrap: str, fresh_database: Callable[[], str], redis_url: str
+) -> ExchangePlace:
+    """Call it for a place on the run's servers. Topics' names are fixed: one exchange is there at a time."""
+    taken: list[Place] = []
+
+    @contextmanager
+    def place() -> Iterator[Place]:
+        assert not taken, "another exchange is there: one that is shared belongs to a package"
+        url = urlunsplit(urlsplit(redis_url)._replace(path=f"/{_REDIS_OF_EXCHANGES}"))
+        made = Place(kafka_bootstrap, fresh_database(), url, _services)
+        drop_topics(made.kafka)
+        with redis.Redis.from_url(url) as store:
+            store.flushdb()
+        taken.append(made)
+        try:
+            yield made
+        finally:
+            taken.clear()
+            drop_topics(made.kafka)
+
+    return place
+
+
+def drop_topics(bootstrap: str) -> None:
+    """Delete the exchange's topics and wait until they are gone."""
+    admin, declared = AdminClient({"bootstrap.servers": bootstrap}), set(load_topics().topics)
+
+    def present() -> list[str]:
+        return sorted(declared & admin.list_topics(timeout=60).topics.keys())
+
+    if there := present():
+        for future in admin.delete_topics(there).values():
+            future.result(60)
+        until(lambda: not present())

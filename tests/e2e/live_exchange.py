@@ -20,6 +20,7 @@ from service_runtime.settings import KafkaSettings, PostgresSettings, RedisSetti
 from tapehouse.demo.settings import DemoSettings
 from tapehouse.local_stack import ports
 from tapehouse.supervisor import state_file
+from tests import service_logs, service_process
 
 START_DEADLINE_S = 240.0
 STOP_DEADLINE_S = 40.0
@@ -98,14 +99,10 @@ def running(*arguments: str, **variables: str) -> Iterator[LiveExchange]:
         root.chmod(0o711)  # PostgreSQL, which never runs as root, must pass
         folder, output = root / "data", root / "up.log"
         environment = plain_environment() | port_variables() | variables
-        with output.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tapehouse", "--data", str(folder), "up", *arguments],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        process = service_process.start(
+            *("tapehouse", "--data", str(folder), "up", *arguments), environment=environment, log_file=output
+        )
+        service_logs.watch(folder / "logs")
         try:
             state = _await_running(process, folder, output)
             yield LiveExchange(folder, dict(state.environment), output)

@@ -7,13 +7,14 @@ from typing import Any
 import ccxt
 import pytest
 
-from tests.e2e.conftest import Account, RunningExchange
+from tapehouse.operator_client import TradingAccount
+from tests.e2e.conftest import RunningExchange
 from tests.waiting import until
 
 SYMBOL = "BTC/USDT"
 
 
-def client(exchange: RunningExchange, account: Account) -> Any:
+def client(exchange: RunningExchange, account: TradingAccount) -> Any:
     """ccxt pointed at us, as the user guide says."""
     return ccxt.binance(
         {

@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 
-from tests.e2e.conftest import Account, RunningExchange
+from tapehouse.operator_client import TradingAccount
+from tests.e2e.conftest import RunningExchange
 
 SIGNED = """
 set -eu
@@ -17,7 +18,7 @@ curl -sS --noproxy '*' -X "$1" -H "X-MBX-APIKEY: $KEY" "$BASE/api/v3/$3?$query&s
 """
 
 
-def curl(exchange: RunningExchange, account: Account, method: str, query: str, path: str) -> object:
+def curl(exchange: RunningExchange, account: TradingAccount, method: str, query: str, path: str) -> object:
     env = {**os.environ, "KEY": account.api_key, "SECRET": account.secret, "BASE": exchange.live.api_url}
     done = subprocess.run(
         ["bash", "-c", SIGNED, "signed", method, query, path],
@@ -87,7 +88,7 @@ def test_scripts_read_one_object(running_exchange: RunningExchange) -> None:
     )
     reads = live.answer("account", "api-key", account.name, "--permissions", "read")
     assert (reads["account_id"], reads["permissions"]) == (account.account_id, ["read"])
-    only_reads = Account(account.account_id, account.name, reads["api_key"], reads["secret_key"])
+    only_reads = TradingAccount(account.name, account.account_id, reads["api_key"], reads["secret_key"])
     order = "symbol=ETHUSDT&type=MARKET&quantity=0.1&side=BUY"
     refused = curl(running_exchange, only_reads, "POST", order, "order")
     assert refused == {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."}

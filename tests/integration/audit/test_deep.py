@@ -17,6 +17,8 @@ from tests.integration import ledger_world
 from tests.integration.audit import streams
 from tests.integration.ledger_world import World
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def traded(fresh_database: Callable[[], str], redis_url: str) -> Iterator[World]:

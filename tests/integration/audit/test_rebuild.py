@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from schemas.codec import encode
 from service_runtime.memory_log import MemoryEventLog
 from tapehouse.audit.rebuild import Rebuilt, rebuild
@@ -11,6 +13,8 @@ from tapehouse.audit.scratch_database import PREFIX
 from tests.builders import enter_order, place_order
 from tests.integration.audit import streams
 from tests.integration.ledger_world import World
+
+pytestmark = pytest.mark.long
 
 
 def _rebuild(world: World) -> Rebuilt:

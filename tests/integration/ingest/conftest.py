@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.ingest.exchange import Exchange, running
+from tests.services import ExchangePlace
 
 
-@pytest.fixture(scope="session")
-def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
+@pytest.fixture(scope="package")
+def exchange(exchange_place: ExchangePlace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
     """Shared by the tests of ingest: each takes accounts of its own."""
-    with running(tmp_path_factory.mktemp("exchange")) as started:
+    with running(tmp_path_factory.mktemp("exchange"), exchange_place) as started:
         yield started
 
 

@@ -7,7 +7,6 @@ import hmac
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,10 +21,10 @@ import psycopg
 from service_runtime.migrations import migrate
 from tapehouse import topics
 from tapehouse.local_stack import ports
-from tests.services import Services, embedded
+from tests import service_process
+from tests.services import ExchangePlace, Place
 from tests.waiting import until
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 MODULES = ("processor", "matcher", "recorder", "ingest.user_data", "tapehouse.gateway", "market_data")
 
 
@@ -47,14 +46,9 @@ class Worker:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self, wait: bool = True) -> Worker:
-        with self.log_file.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", self.module],
-                cwd=REPOSITORY,
-                env={**os.environ, **self.env},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        self.process = service_process.start(
+            self.module, environment={**os.environ, **self.env}, log_file=self.log_file
+        )
         if wait:
             until(self.ready, 60)
         return self
@@ -122,7 +116,7 @@ class Trader:
 
 @dataclass
 class Exchange:
-    services: Services
+    place: Place
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
@@ -211,18 +205,17 @@ def frozen(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Exchange]:
-    with embedded() as services:
-        dsn, bootstrap, url = services.postgres(), services.kafka(), services.valkey()
-        migrate(dsn, REPOSITORY / "recorder" / "migrations")
-        topics.apply(bootstrap)
+def running(folder: Path, exchange_place: ExchangePlace) -> Iterator[Exchange]:
+    with exchange_place() as place:
+        migrate(place.postgres, service_process.REPOSITORY / "recorder" / "migrations")
+        topics.apply(place.kafka)
         api, admin, market, user_data = ports.free_ports(4)
-        exchange = Exchange(services, folder)
+        exchange = Exchange(place, folder)
         exchange.base, exchange.admin = f"http://127.0.0.1:{api}", f"http://127.0.0.1:{admin}"
         exchange.env = {
-            "TAPEHOUSE_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
-            "TAPEHOUSE_POSTGRES__DSN": dsn,
-            "TAPEHOUSE_REDIS__URL": url,
+            "TAPEHOUSE_KAFKA__BOOTSTRAP_SERVERS": place.kafka,
+            "TAPEHOUSE_POSTGRES__DSN": place.postgres,
+            "TAPEHOUSE_REDIS__URL": place.redis,
             "TAPEHOUSE_PORTS__API": str(api),
             "TAPEHOUSE_PORTS__ADMIN": str(admin),
             "TAPEHOUSE_SECRETS__MASTER_KEY_FILE": str(folder / "master-key"),

@@ -301,6 +301,7 @@ def test_23_a_body_without_a_declared_end_is_bounded(exchange: Exchange) -> None
     assert b'"code":-1130' in answer
 
 
+@pytest.mark.long
 def test_25_a_client_that_drips_is_cut(exchange: Exchange) -> None:
     """Five seconds are for the whole request, not for each byte; one that began with a few bytes, too."""
     parts = urlsplit(exchange.base)

@@ -132,7 +132,7 @@ def test_without_postgres_orders_are_refused_until_it_is_back(exchange: Exchange
 
 
 def test_without_kafka_orders_are_refused_until_it_is_back(exchange: Exchange, trader: Trader) -> None:
-    _, broker = exchange.services.started["kafka"]
+    _, broker = exchange.place.services.started["kafka"]
     worker, base = exchange.gateway(10, TAPEHOUSE_INGEST__REPLY_TIMEOUT_S="1")
     with at(worker, base, trader) as client:
         until(lambda: place(client).status_code == 200)

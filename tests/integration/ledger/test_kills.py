@@ -6,16 +6,13 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
-import redis
 
 from schemas.codec import decoder_for, encode
 from schemas.commands import EnterOrder, PlaceOrder
@@ -29,9 +26,10 @@ from service_runtime.service import EXIT_FAULT
 from service_runtime.settings import KafkaSettings, PostgresSettings, RedisSettings, ServiceSettings
 from tapehouse import topics
 from tapehouse.audit.audit import Options, audit
+from tests import service_process
 from tests.builders import ALICE, BOB, account_opened, funds_deposited, place_order
 from tests.integration.ledger_world import MIGRATIONS
-from tests.services import embedded
+from tests.services import ExchangePlace
 
 pytestmark = pytest.mark.long
 
@@ -61,14 +59,8 @@ class Exchange:
             "TAPEHOUSE_INSTANCE": str(instance),
             "TAPEHOUSE_FAILPOINT": failpoint,
         }
-        with (self._folder / f"{service}.log").open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", service],
-                cwd=ROOT,
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        log_file = self._folder / f"{service}.log"
+        process = service_process.start(service, environment=environment, log_file=log_file)
         self._running[f"{service}-{instance}" if instance else service] = process
         return process
 
@@ -140,23 +132,16 @@ class Exchange:
 
 
 @pytest.fixture(scope="module")
-def funded(
-    fresh_database: Callable[[], str], redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Exchange]:
-    """A broker of its own, because the topics must hold nothing else; two accounts with money."""
-    dsn = fresh_database()
-    migrate(dsn, MIGRATIONS)
-    hot_url = urlunsplit(urlsplit(redis_url)._replace(path="/8"))
-    with redis.Redis.from_url(hot_url) as client:
-        client.flushdb()
-    with embedded() as services:
-        bootstrap = services.kafka()
-        topics.apply(bootstrap)
+def funded(exchange_place: ExchangePlace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
+    """Topics that hold nothing else; two accounts with money."""
+    with exchange_place() as place:
+        migrate(place.postgres, MIGRATIONS)
+        topics.apply(place.kafka)
         made = Exchange(
             ServiceSettings(
-                kafka=KafkaSettings(bootstrap_servers=bootstrap),
-                postgres=PostgresSettings(dsn=dsn),
-                redis=RedisSettings(url=hot_url),
+                kafka=KafkaSettings(bootstrap_servers=place.kafka),
+                postgres=PostgresSettings(dsn=place.postgres),
+                redis=RedisSettings(url=place.redis),
             ),
             tmp_path_factory.mktemp("exchange"),
         )

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from schemas.codec import encode
 from schemas.events import TradeExecuted
@@ -23,12 +22,12 @@ from service_runtime.migrations import migrate
 from service_runtime.settings import KafkaSettings
 from tapehouse import topics
 from tapehouse.local_stack import ports
-from tests.services import embedded
+from tests import service_process
+from tests.services import ExchangePlace
 from tests.unit.market_data.builders import Market
 from tests.waiting import until
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-MIGRATIONS = REPOSITORY / "recorder" / "migrations"
+MIGRATIONS = service_process.REPOSITORY / "recorder" / "migrations"
 
 
 @dataclass
@@ -53,14 +52,8 @@ class Process:
         assert self.popen.wait(120) == EXIT_KILLED, self.log_file.read_text()[-4000:]
 
     def begin(self, **more: str) -> None:
-        with self.log_file.open("ab") as output:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", self.module],
-                cwd=REPOSITORY,
-                env={**os.environ, **self.env, **more},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        environment = {**os.environ, **self.env, **more}
+        self.popen = service_process.start(self.module, environment=environment, log_file=self.log_file)
 
     def ready(self) -> bool:
         assert self.popen is not None
@@ -128,38 +121,17 @@ class World:
         self.write_trades(market.trades[trades:])
 
 
-def empty_topics(bootstrap: str) -> None:
-    """Delete every topic of ours and make it anew."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    declared = load_topics()
-    ours = [name for name in admin.list_topics(timeout=60).topics if name in declared.topics]
-    if ours:
-        for future in admin.delete_topics(ours).values():
-            future.result(20)
-        until(lambda: not set(ours) & set(admin.list_topics(timeout=60).topics))
-    topics.apply(bootstrap)
-
-
-@pytest.fixture(scope="package")
-def market_broker() -> Iterator[str]:
-    with embedded() as services:
-        yield services.kafka()
-
-
 @pytest.fixture(scope="module")
-def world(
-    market_broker: str,
-    redis_url: str,
-    fresh_database: Callable[[], str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[World]:
-    empty_topics(market_broker)
-    dsn = fresh_database()
-    migrate(dsn, MIGRATIONS)
-    with KafkaEventLog(KafkaSettings(bootstrap_servers=market_broker), "test-writer") as writer:
-        made = World(
-            market_broker, dsn, redis_url.removesuffix("/0") + "/7", tmp_path_factory.mktemp("market"), writer
+def world(exchange_place: ExchangePlace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with ExitStack() as stack:
+        place = stack.enter_context(exchange_place())
+        topics.apply(place.kafka)
+        migrate(place.postgres, MIGRATIONS)
+        writer = stack.enter_context(
+            KafkaEventLog(KafkaSettings(bootstrap_servers=place.kafka), "test-writer")
         )
+        folder = tmp_path_factory.mktemp("market")
+        made = World(place.kafka, place.postgres, place.redis, folder, writer)
         try:
             yield made
         finally:

@@ -1,4 +1,4 @@
-"""One broker and one Redis for the matcher's processes: the names of topics and keys are fixed."""
+"""Matcher processes on the run's servers, each test with empty topics and an empty Redis."""
 
 from __future__ import annotations
 
@@ -6,32 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
 
 from tapehouse import topics
-from tests.integration.matcher.exchange import Exchange, drop_topics
-from tests.services import Services, embedded
-
-
-@pytest.fixture(scope="package")
-def services() -> Iterator[Services]:
-    with embedded() as services:
-        yield services
-
-
-@pytest.fixture(scope="package")
-def addresses(services: Services) -> tuple[str, str]:
-    return services.kafka(), services.valkey()
+from tests.integration.matcher.exchange import Exchange
+from tests.services import ExchangePlace, Place
 
 
 @pytest.fixture
-def exchange(addresses: tuple[str, str], tmp_path: Path) -> Iterator[Exchange]:
-    """Empty topics and an empty Redis."""
-    bootstrap, url = addresses
-    drop_topics(bootstrap)
-    topics.apply(bootstrap)
-    with redis.Redis.from_url(url) as store:
-        store.flushall()
-    exchange = Exchange(bootstrap, url, tmp_path)
+def place(exchange_place: ExchangePlace) -> Iterator[Place]:
+    with exchange_place() as place:
+        yield place
+
+
+@pytest.fixture
+def exchange(place: Place, tmp_path: Path) -> Iterator[Exchange]:
+    topics.apply(place.kafka)
+    exchange = Exchange(place.kafka, place.redis, tmp_path)
     yield exchange
     exchange.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from confluent_kafka.admin import AdminClient
 
 from schemas.codec import decoder_for, encode
 from schemas.events import CommandMatched, TradeExecuted
@@ -23,6 +21,7 @@ from service_runtime.kafka_log import KafkaEventLog
 from service_runtime.sequence import MatchedSequence, TradeSequence
 from service_runtime.settings import KafkaSettings
 from tapehouse.local_stack.ports import free_ports
+from tests import service_process
 from tests.unit.matcher.orders import Desk
 
 _decode_matched = decoder_for(CommandMatched)
@@ -34,18 +33,6 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.01)
-
-
-def drop_topics(bootstrap: str) -> None:
-    admin, declared = AdminClient({"bootstrap.servers": bootstrap}), set(load_topics().topics)
-
-    def present() -> list[str]:
-        return sorted(declared & admin.list_topics(timeout=60).topics.keys())
-
-    if present():
-        for future in admin.delete_topics(present()).values():
-            future.result()
-    until(lambda: not present(), "topics to go")
 
 
 @dataclass
@@ -104,13 +91,7 @@ class Exchange:
             "TAPEHOUSE_INSTANCE": str(instance),
             **environment,
         }
-        with log_file.open("wb") as out:
-            popen = subprocess.Popen(
-                [sys.executable, "-m", module],
-                env={**os.environ, **settings},
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            )
+        popen = service_process.start(module, environment={**os.environ, **settings}, log_file=log_file)
         process = MatcherProcess(popen, f"http://127.0.0.1:{port}", log_file)
         self.processes.append(process)
         return process

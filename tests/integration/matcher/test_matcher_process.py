@@ -23,7 +23,7 @@ from service_runtime.kafka_log import KafkaEventLog
 from service_runtime.service import EXIT_STALLED
 from service_runtime.settings import KafkaSettings, RedisSettings
 from tests.integration.matcher.exchange import Exchange, MatcherProcess, until
-from tests.services import Services
+from tests.services import Place
 from tests.simulation.matcher.test_replay import random_desk
 from tests.unit.matcher.orders import BUY, SELL, Desk
 
@@ -227,8 +227,8 @@ def test_other_record_in_our_output_ends_us(exchange: Exchange) -> None:
     assert "sequence 100: we made" in process.log_file.read_text()
 
 
-def test_broker_that_stores_nothing_ends_the_matcher(exchange: Exchange, services: Services) -> None:
-    desk, broker = random_desk(8, 400), services.started["kafka"][1]
+def test_broker_that_stores_nothing_ends_the_matcher(exchange: Exchange, place: Place) -> None:
+    desk, broker = random_desk(8, 400), place.services.started["kafka"][1]
     exchange.send(desk, end=200)
     process = exchange.start(TAPEHOUSE_STALL_TIMEOUT_S="1")
     process.until_sequence("BTCUSDT", 200)

@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
+
 from recorder.order_changes import OrderChanges
 from recorder.settlement import Settlement
 from recorder.store import Store
@@ -27,6 +29,8 @@ from service_runtime.postgres import connect
 from service_runtime.settings import PostgresSettings
 from tests.builders import ALICE, NOW_NS, envelope, place_order, trade_executed
 from tests.integration.ledger_world import INSTRUMENTS, World
+
+pytestmark = pytest.mark.long
 
 SCRIPTS, STEPS, CUTS = 12, 8, 4
 """Stories of an order, each played once in one batch, once step by step, and cut at random."""

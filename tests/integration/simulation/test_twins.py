@@ -28,6 +28,8 @@ from tests.simulation.exchange.session import simulated
 from tests.simulation.exchange.stores import Connection, SimProcessorStore, SimRecorderStore
 from tests.simulation.exchange.world import INSTRUMENTS
 
+pytestmark = pytest.mark.long
+
 MIGRATIONS = Path(__file__).resolve().parents[3] / "recorder" / "migrations"
 _MATCHED = TopicPartition("matched-events", 0)
 _COLUMNS = {
