@@ -61,17 +61,6 @@ def write(path: Path, accounts: Sequence[TradingAccount]) -> None:
     fresh.replace(path)
 
 
-def introduction(path: Path) -> list[str]:
-    """Return what to tell a newcomer: who can trade, and with which key."""
-    kept = read(path)
-    lines = [
-        f"{name}: X-MBX-APIKEY {kept[name].api_key} secret {kept[name].secret}"
-        for name in PEOPLE
-        if name in kept
-    ]
-    return [*lines, f"(kept in {path})"] if lines else []
-
-
 async def _works(api_url: str, account: TradingAccount) -> bool:
     """False when the exchange does not know the key: it was reset, or it is another one."""
     async with PublicClient(api_url, account.api_key, account.secret) as client:
