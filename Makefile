@@ -35,7 +35,7 @@ test-pure: env  ## The tests of the verdict that need no server, on two processo
 	@$(BIN)/pytest -n 2 -m '$(VERDICT) and not services' --maxfail=5 --durations=10 tests/unit tests/contracts tests/simulation
 
 test-services: env  ## The tests of the verdict on real servers, one after the other.
-	@$(BIN)/pytest -m '$(VERDICT) and services' --maxfail=5 --durations=10 $(AGAIN) tests
+	@$(BIN)/pytest -m '$(VERDICT) and services' --maxfail=5 --durations=10 -o faulthandler_timeout=60 $(AGAIN) tests
 
 test-long: env  ## What takes longer, and what is in quarantine. Only some: make test-long TESTS=tests/e2e
 	@$(BIN)/pytest -m 'long or quarantine' $(TESTS)

@@ -21,6 +21,7 @@ def say(line):
 
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tests: str) -> pytest.RunResult:
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeini(
         "[pytest]\nmarkers =\n    services\n    long\n    quarantine(why)\n    logs_errors(text)\n"
     )
