@@ -10,7 +10,6 @@ import os
 import secrets
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -29,7 +28,7 @@ from tapehouse.local_stack.kafka import KafkaServer
 from tapehouse.local_stack.postgres import PostgresServer
 from tapehouse.local_stack.valkey import ValkeyServer
 from tapehouse.supervisor.program import Program, launch
-from tests import service_logs
+from tests import scratch, service_logs
 from tests.waiting import until
 
 CACHE = Path(os.environ.get("TAPEHOUSE_CACHE_DIR", Path.home() / ".cache" / "tapehouse"))
@@ -113,7 +112,7 @@ def wait_ready(program: Program, process: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def embedded() -> Iterator[Services]:
     with ExitStack() as stack:
-        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tapehouse-test-")))
+        root = Path(stack.enter_context(scratch.folder("tapehouse-test-")))
         folder = data_folder.DataFolder(root)
         folder.create(run_as=data_folder.postgres_user())
         yield Services(folder, stack)

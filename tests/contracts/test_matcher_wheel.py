@@ -116,6 +116,7 @@ def _copy_distribution(name: str, folder: Path) -> None:
             shutil.copyfile(str(file.locate()), target)
 
 
+@pytest.mark.long  # half a minute of compiling
 def test_compiled_and_interpreted_matcher_agree_with_the_model_and_each_other(compiled: Path) -> None:
     hot = [name for name in modules() if name.startswith("matcher") and name not in NOT_COMPILED]
     arguments = ["-c", AGREE, ",".join(hot), ",".join(MARKETPLACES)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tapehouse.operator_client import OperatorClient, TradingAccount
+from tests import scratch
 from tests.e2e import live_exchange
 from tests.e2e.live_exchange import LiveExchange, plain_environment, port_variables
 from tests.e2e.machine import Machine, ok
@@ -54,7 +54,7 @@ def running_exchange(exchange_place: ExchangePlace) -> Iterator[RunningExchange]
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    with tempfile.TemporaryDirectory(prefix="tapehouse-e2e-") as name:
+    with scratch.folder("tapehouse-e2e-") as name:
         root = Path(name)
         root.chmod(0o711)  # PostgreSQL, which never runs as root, must pass
         data = root / "data"

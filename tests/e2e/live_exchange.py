@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from service_runtime.settings import KafkaSettings, PostgresSettings, RedisSetti
 from tapehouse.demo.settings import DemoSettings
 from tapehouse.local_stack import ports
 from tapehouse.supervisor import state_file
-from tests import service_logs, service_process
+from tests import scratch, service_logs, service_process
 
 START_DEADLINE_S = 240.0
 STOP_DEADLINE_S = 40.0
@@ -94,7 +93,7 @@ class LiveExchange:
 @contextmanager
 def running(*arguments: str, **variables: str) -> Iterator[LiveExchange]:
     """Run `tapehouse up` with more arguments and variables until the block ends."""
-    with tempfile.TemporaryDirectory(prefix="tapehouse-e2e-") as name:
+    with scratch.folder("tapehouse-e2e-") as name:
         root = Path(name)
         root.chmod(0o711)  # PostgreSQL, which never runs as root, must pass
         folder, output = root / "data", root / "up.log"
