@@ -73,11 +73,13 @@ class DataFolder:
 
 @cache
 def postgres_user() -> RunAs | None:
-    """PostgreSQL refuses to run as root: what it runs as instead, None for no change.
+    """PostgreSQL refuses root, and users that the password file does not know (some containers have them).
 
-    In a user namespace where the kernel lets us have one, else as a system user.
+    What it runs as then, None for no change: a user in a namespace where the kernel lets us have one, else,
+    as root, a system user. Raises OperatorError.
     """
-    if os.geteuid() != 0:
+    uid = os.geteuid()
+    if uid != 0 and _is_known(uid):
         return None
     for name in ("postgres", "nobody"):
         try:
@@ -85,12 +87,24 @@ def postgres_user() -> RunAs | None:
         except KeyError:
             continue
         namespace = RunAs(name, in_namespace=True)
-        return namespace if _works(namespace) else RunAs(name)
+        if _works(namespace):
+            return namespace
+        if uid == 0:
+            return RunAs(name)
+    refused = "to run as root" if uid == 0 else f"to run as user {uid}, who is in no password file"
     raise OperatorError(
-        "PostgreSQL refuses to run as root, and this machine has neither a user 'postgres' nor 'nobody' to "
-        "run it as. Run Tapehouse as an ordinary user, or give a database of your own in "
+        f"PostgreSQL refuses {refused}, and on this machine there is no user 'postgres' or 'nobody' that it "
+        "could run as. Run Tapehouse as an ordinary user, or give a database of your own in "
         "TAPEHOUSE_POSTGRES__DSN."
     )
+
+
+def _is_known(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def _works(run_as: RunAs) -> bool:

@@ -65,3 +65,30 @@ def test_another_user_may_pass_through_the_root_but_not_read_it(tmp_path: Path) 
     folder.create(run_as=DAEMON)
     assert stat.S_IMODE(folder.root.stat().st_mode) == 0o711
     assert stat.S_IMODE(folder.logs.stat().st_mode) == 0o700
+
+
+STRANGER = 54_321
+"""No password file knows this user."""
+
+
+@pytest.fixture
+def stranger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: STRANGER)
+
+
+def test_a_user_without_a_name_runs_postgres_in_a_namespace(
+    stranger: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_folder, "_works", lambda run_as: run_as.in_namespace)
+    found = data_folder.postgres_user.__wrapped__()
+    assert found is not None
+    assert found.in_namespace
+    assert found.user in ("postgres", "nobody")
+
+
+def test_a_user_without_a_name_or_a_namespace_is_told_what_to_do(
+    stranger: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_folder, "_works", lambda run_as: False)
+    with pytest.raises(OperatorError, match=f"run as user {STRANGER}.*TAPEHOUSE_POSTGRES__DSN"):
+        data_folder.postgres_user.__wrapped__()
