@@ -225,10 +225,13 @@ class _Session:
     def _crashed(self, crash: Crash) -> None:
         pause = "now" if not crash.restart_in_s else f"in {crash.restart_in_s:.1f} s"
         self._console.print(
-            f"{crash.name} ended ({crash.ending}); it is started again {pause}.", style="yellow", markup=False
+            f"{crash.name} ended ({crash.ending}); it is started again {pause}.",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
         )
         for line in crash.last_lines:
-            self._console.print(f"  {crash.name} | {line}", style="dim", markup=False)
+            self._console.print(f"  {crash.name} | {line}", style="dim", markup=False, soft_wrap=True)
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)

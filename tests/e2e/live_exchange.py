@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from tapehouse.local_stack import ports
 from tapehouse.supervisor import state_file
 from tests import scratch, service_logs, service_process
 
-START_DEADLINE_S = 240.0
+START_DEADLINE_S = 120.0
 STOP_DEADLINE_S = 40.0
 _RUN_OF_PORTS = 40
 
@@ -107,14 +107,6 @@ def running(*arguments: str, **variables: str) -> Iterator[LiveExchange]:
             yield LiveExchange(folder, dict(state.environment), output)
         finally:
             _stop(process)
-
-
-def until(condition: Callable[[], object], what: str, deadline_s: float = 60.0) -> None:
-    """Wait until the condition holds; fail with `what` when it does not in time."""
-    deadline = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not in {deadline_s:.0f} s: {what}"
-        time.sleep(0.05)
 
 
 def plain_environment() -> dict[str, str]:

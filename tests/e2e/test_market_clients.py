@@ -99,15 +99,15 @@ def ask_for_everything(client: Any, traded: int) -> None:
     assert SYMBOL in [one["symbol"] for one in client.get_orderbook_tickers()]
     assert {"symbol": SYMBOL, "price": "2000.00000000"} in client.get_all_tickers()
     assert client.get_symbol_ticker(symbol=SYMBOL)["price"] == "2000.00000000"
-    until(lambda: client.get_ticker(symbol=SYMBOL)["lastId"] == trade["id"], 60)
+    until(lambda: client.get_ticker(symbol=SYMBOL)["lastId"] == trade["id"])
     day = client.get_ticker(symbol=SYMBOL)
     assert (day["lastPrice"], day["bidPrice"], day["count"] >= 1) == ("2000.00000000", "1990.00000000", True)
-    window = until(lambda: client.get_symbol_ticker_window(symbol=SYMBOL, windowSize="1h"), 60)
+    window = until(lambda: client.get_symbol_ticker_window(symbol=SYMBOL, windowSize="1h"))
     assert window["lastPrice"] == "2000.00000000"
     today = client._get("ticker/tradingDay", data={"symbol": SYMBOL})
     assert today["lastPrice"] == "2000.00000000"
     for ask in (client.get_klines, client.get_ui_klines):
-        candle = until(lambda ask=ask: ask(symbol=SYMBOL, interval="1d", limit=1), 60)[0]
+        candle = until(lambda ask=ask: ask(symbol=SYMBOL, interval="1d", limit=1))[0]
         assert (candle[4], len(candle)) == ("2000.00000000", 12)
     history = client.get_historical_klines(SYMBOL, "1d", "1 day ago UTC")
     assert history[-1][4] == "2000.00000000"

@@ -9,7 +9,8 @@ import pytest
 
 from tapehouse.groups import read_groups
 from tests.e2e.kills import kill_while_trading
-from tests.e2e.live_exchange import LiveExchange, running, until
+from tests.e2e.live_exchange import LiveExchange, running
+from tests.waiting import until
 
 SCALED = ("processor", "matcher", "recorder", "ingest")
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]

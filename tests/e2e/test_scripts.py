@@ -11,8 +11,8 @@ import httpx
 
 from tapehouse.supervisor.program import bound
 from tests import service_logs
-from tests.e2e.live_exchange import until
 from tests.e2e.machine import Machine, ok
+from tests.waiting import until
 
 
 def test_one_object_from_each_command(machine: Machine, tmp_path: Path) -> None:

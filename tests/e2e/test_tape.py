@@ -12,7 +12,8 @@ import pytest
 from tapehouse.demo import accounts
 from tapehouse.operator_client import TradingAccount
 from tapehouse.public_client import PublicClient
-from tests.e2e.live_exchange import LiveExchange, running, until
+from tests.e2e.live_exchange import LiveExchange, running
+from tests.waiting import until
 
 TAPE = Path(__file__).parents[1] / "data" / "btcusdt-trades-2021-01-08.csv"
 TRADES = 2_001

@@ -9,8 +9,8 @@ import signal
 import pytest
 
 from tapehouse.errors import FAILED, USAGE
-from tests.e2e.live_exchange import until
 from tests.e2e.machine import Machine, alive, ok
+from tests.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 

@@ -50,7 +50,7 @@ class Worker:
             self.module, environment={**os.environ, **self.env}, log_file=self.log_file
         )
         if wait:
-            until(self.ready, 60)
+            until(self.ready, self.module)
         return self
 
     def health(self, name: str = "ready") -> httpx.Response | None:
@@ -233,7 +233,7 @@ def running(folder: Path, exchange_place: ExchangePlace) -> Iterator[Exchange]:
             for module in MODULES:
                 exchange.worker(module).start(wait=False)
             for worker in exchange.workers:
-                until(worker.ready, 60)
+                until(worker.ready, worker.module)
             yield exchange
         finally:
             exchange.http.close()

@@ -84,7 +84,7 @@ def test_a_revoked_key_is_refused_by_every_worker(exchange: Exchange, trader: Tr
         gone = exchange.operator("DELETE", f"accounts/{key.account_id}/api-keys/{key.api_key}")
         assert gone.status_code == 200
         for refused in (key, elsewhere):
-            until(lambda refused=refused: refused.call("GET", "account").json() == REJECTED, 5)  # type: ignore[misc]
+            until(lambda refused=refused: refused.call("GET", "account").json() == REJECTED)  # type: ignore[misc]
     finally:
         assert worker.stop() == 0
 

@@ -42,7 +42,7 @@ class Process:
 
     def start(self) -> Process:
         self.begin()
-        until(self.ready, 120)
+        until(self.ready, self.module, 120)
         return self
 
     def end_at(self, place: Failpoint) -> None:

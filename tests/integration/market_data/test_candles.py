@@ -75,9 +75,9 @@ def assert_served_is_true(stack: Stack, trades: list[TradeExecuted], symbol: str
     connection = duckdb.connect()
     truth.load(connection, trades)
     last_id = max(trade.trade_id for trade in trades if trade.symbol == symbol)
-    until(lambda: stack.get("ticker/24hr", symbol=symbol)["lastId"] == last_id, 60)
+    until(lambda: stack.get("ticker/24hr", symbol=symbol)["lastId"] == last_id)
     for interval in INTERVALS:
-        until(lambda i=interval: served_is_true(stack, connection, symbol, i), 20)  # type: ignore[misc]
+        until(lambda i=interval: served_is_true(stack, connection, symbol, i))  # type: ignore[misc]
     ticker = stack.get("ticker/24hr", symbol=symbol)
     expected = truth.ticker_fields(connection, instrument, ticker["openTime"])
     assert {name: ticker[name] for name in expected} == expected

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,16 +21,10 @@ from service_runtime.settings import KafkaSettings
 from tapehouse.local_stack.ports import free_ports
 from tests import service_process
 from tests.unit.matcher.orders import Desk
+from tests.waiting import until
 
 _decode_matched = decoder_for(CommandMatched)
 _decode_trade = decoder_for(TradeExecuted)
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.01)
 
 
 @dataclass

@@ -22,10 +22,11 @@ from service_runtime.hot_book import HotBook
 from service_runtime.kafka_log import KafkaEventLog
 from service_runtime.service import EXIT_STALLED
 from service_runtime.settings import KafkaSettings, RedisSettings
-from tests.integration.matcher.exchange import Exchange, MatcherProcess, until
+from tests.integration.matcher.exchange import Exchange, MatcherProcess
 from tests.services import Place
 from tests.simulation.matcher.test_replay import random_desk
 from tests.unit.matcher.orders import BUY, SELL, Desk
+from tests.waiting import until
 
 pytestmark = pytest.mark.long
 

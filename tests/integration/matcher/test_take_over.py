@@ -14,9 +14,10 @@ from schemas.codec import decoder_for
 from schemas.events import PartitionClaimed
 from schemas.topics import MATCHER_CLAIMS, VALIDATED_ORDERS
 from service_runtime.failpoints import EXIT_KILLED, Failpoint
-from tests.integration.matcher.exchange import Exchange, MatcherProcess, until
+from tests.integration.matcher.exchange import Exchange, MatcherProcess
 from tests.simulation.matcher.test_replay import random_desk
 from tests.unit.matcher.orders import Desk
+from tests.waiting import until
 
 pytestmark = pytest.mark.long
 
