@@ -213,6 +213,7 @@ def test_bad_input_is_refused_or_buried_the_same_live_and_on_replay(exchange: Ex
     assert replayed.stop() == 0
 
 
+@pytest.mark.logs_errors("service stops on a fault")
 def test_other_record_in_our_output_ends_us(exchange: Exchange) -> None:
     desk = random_desk(7, 200)
     exchange.send(desk, end=100)

@@ -65,6 +65,8 @@ def deleted(admin: AdminClient, group: str) -> bool:
     return True
 
 
+# an owner killed before it wrote the hot book leaves ended orders in the sets of their accounts
+@pytest.mark.logs_errors("snapshot not encoded", "hot book differs, written anew")
 def test_ended_at_each_failpoint_and_started_again(exchange: Exchange) -> None:
     """Each process finds what the one before it left, and 100 commands more."""
     desk, sent = random_desk(21, 100 * len(PLACES)), 0
@@ -146,6 +148,7 @@ def test_standby_that_dies_at_the_take_over(exchange: Exchange) -> None:
     check(exchange, desk, 200)
 
 
+@pytest.mark.logs_errors("start not usable", "service stops on a fault")
 def test_lost_group_offsets_change_nothing_and_a_cut_log_is_refused(exchange: Exchange) -> None:
     desk = random_desk(24, 300)
     exchange.send(desk, end=200)
@@ -165,6 +168,7 @@ def test_lost_group_offsets_change_nothing_and_a_cut_log_is_refused(exchange: Ex
     assert "validated-orders[0]: expected offset" in refused.log_file.read_text()
 
 
+@pytest.mark.logs_errors("service stops on a fault")
 def test_second_matcher_of_the_same_number_ends_the_first(exchange: Exchange) -> None:
     desk = random_desk(25, 300)
     exchange.send(desk, end=100)
