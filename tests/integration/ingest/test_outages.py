@@ -170,6 +170,7 @@ def test_no_answer_is_an_unknown_outcome_and_its_id_finds_the_truth(
         assert client.call("DELETE", "order", **name).status_code == 200
 
 
+@pytest.mark.logs_errors("ingest stops on a fault")
 def test_a_worker_without_a_reply_partition_does_not_start(exchange: Exchange) -> None:
     worker, _ = exchange.gateway(16)
     worker.start(wait=False)
@@ -178,6 +179,7 @@ def test_a_worker_without_a_reply_partition_does_not_start(exchange: Exchange) -
     assert "order-replies has 16 partitions" in worker.log_file.read_text()
 
 
+@pytest.mark.logs_errors("ingest stops on a fault")
 def test_a_taken_port_is_named(exchange: Exchange) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
