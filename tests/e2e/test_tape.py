@@ -60,7 +60,7 @@ def test_accounts_are_the_same_when_provided_again(demo_exchange: LiveExchange) 
     again = asyncio.run(accounts.provide(settings, wanted))
     assert again == {name: before[name] for name in accounts.PEOPLE}
     assert accounts.read(settings.accounts_file) == before
-    assert asyncio.run(balances(demo_exchange, again["alice"])) == accounts.PEOPLE_FUNDS
+    assert asyncio.run(balances(demo_exchange, again["demo-alice"])) == accounts.PEOPLE_FUNDS
 
 
 def test_tape_is_served_to_the_last_digit(demo_exchange: LiveExchange) -> None:

@@ -179,7 +179,7 @@ def test_a_worker_without_a_reply_partition_does_not_start(exchange: Exchange) -
     assert "order-replies has 16 partitions" in worker.log_file.read_text()
 
 
-@pytest.mark.logs_errors("ingest stops on a fault")
+@pytest.mark.logs_errors("ingest cannot listen")
 def test_a_taken_port_is_named(exchange: Exchange) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
