@@ -8,7 +8,8 @@ next batch: by then it has nearly always happened.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -36,9 +37,11 @@ from service_runtime.dead_letter import DeadLetters
 from service_runtime.errors import PositionLost
 from service_runtime.event_log import EventLog, Record, TopicPartition
 from service_runtime.failpoints import Failpoint, reach
-from service_runtime.hot_book import HotBook, HotBookAway
+from service_runtime.hot_book import HotBook, HotBookAway, Touch
 
 _log = structlog.get_logger("processor")
+Touches = Callable[[], Mapping[str, Touch | None]]
+"""Waits for what the hot book knows of symbols. Raises HotBookAway."""
 
 
 class ProcessorHandler:
@@ -112,12 +115,13 @@ class ProcessorHandler:
             counts=self._kinds.unsure(kinds),
             symbols=sorted(symbols),
         )
+        touches = self._ask_touches(symbols)
         answers = self._store.read(asked)
         self._counts.learn(answers.open_counts)
         self._kinds.learn(answers.counts)
         self._count_everywhere(kinds)
         now_ns = self._clock.now_ns()
-        markets = self._markets(symbols, answers.last_prices)
+        markets = self._markets(symbols, touches, answers.last_prices)
         view = self._view(received, answers, markets, self._counts.of(wanted), self._kinds.of(kinds))
         decisions = decide(received, view, self._instruments, now_ns)
         out = emissions(received, decisions.outcomes, self._topics)
@@ -139,9 +143,11 @@ class ProcessorHandler:
             self._busy = False
         else:
             self._flush()
+            self._settle()
 
     def close(self) -> None:
         self._flush()
+        self._settle()
         self._store.close()
         self._hot_book.close()
 
@@ -271,9 +277,18 @@ class ProcessorHandler:
             for o in named
         )
 
-    def _markets(self, symbols: Mapping[str, bool], last_prices: Mapping[str, int]) -> dict[str, Market]:
+    def _ask_touches(self, symbols: Mapping[str, bool]) -> Touches:
+        """Ask the hot book, which answers while Postgres does."""
         try:
-            touches = self._hot_book.touch(symbols) if symbols else {}
+            return self._hot_book.ask_touch(symbols) if symbols else dict
+        except HotBookAway:
+            return dict
+
+    def _markets(
+        self, symbols: Mapping[str, bool], ask: Touches, last_prices: Mapping[str, int]
+    ) -> dict[str, Market]:
+        try:
+            touches = ask()
         except HotBookAway:
             touches = {}
         markets = {}
@@ -308,13 +323,20 @@ class ProcessorHandler:
         self._refused += len(outcomes) - accepted
 
     def _show(self, orders: Sequence[AcceptedOrder]) -> None:
-        """Show accepted orders in the hot book. Those the matcher has come to meanwhile are left alone."""
+        """Show accepted orders in the hot book. Those the matcher has come to meanwhile are left alone.
+
+        Nobody waits for it: it is done before whatever else is asked there.
+        """
         reach(Failpoint.PROCESSOR_BEFORE_REDIS)
         try:
             self._hot_book.add_pending(pending_orders(orders, self._instruments))
         except HotBookAway:
             _log.debug("hot book away, pending orders not shown")
         reach(Failpoint.PROCESSOR_AFTER_REDIS)
+
+    def _settle(self) -> None:
+        with suppress(HotBookAway):
+            self._hot_book.settle()
 
     def _emit(self, batch: Sequence[Emission]) -> None:
         append = self._event_log.append

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 import redis
@@ -21,12 +21,15 @@ from schemas.topics import request_of
 from service_runtime.book_change import BookChange
 from service_runtime.breaker import Breaker
 from service_runtime.hot_book_scripts import ADD_PENDING, APPLY
+from service_runtime.redis_trips import Command, RedisTrips, Trip
 from service_runtime.settings import RedisSettings
 
 _decode_order = msgspec.json.Decoder(OpenOrder).decode
 _encode = msgspec.json.encode
 _log = structlog.get_logger("hot_book")
 T = TypeVar("T")
+Call = tuple[list[str], list[Any]]
+"""A script's keys and arguments."""
 _PARTS = ("stamp", "passed", "orders", "seen", "bids", "asks", "bid_lots", "ask_lots", "building")
 _TYPES = {"bids": b"zset", "asks": b"zset", "building": b"string"}
 """Of a part's value; the others are hashes."""
@@ -69,6 +72,14 @@ class Touch:
     last_price_ticks: int | None
 
 
+class _Posted(NamedTuple):
+    """A script that was sent, and whose answers nobody has looked at."""
+
+    script: Any
+    commands: list[Command]
+    trip: Trip
+
+
 class HotBook:
     """The blocking client, for processor and matcher. Every method raises HotBookAway on failure."""
 
@@ -77,15 +88,28 @@ class HotBook:
         self._redis = redis.Redis.from_url(
             settings.url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=None
         )
+        self._trips = RedisTrips(self._redis)
+        self._posted: _Posted | None = None
         self._breaker = Breaker("Redis", settings.retry_after_ms / 1000)
         self._add_pending = self._redis.register_script(ADD_PENDING)
         self._apply = self._redis.register_script(APPLY)
 
     def close(self) -> None:
+        self._trips.close()
         self._redis.close()
 
     def _guarded(self, work: Callable[[], T]) -> T:
+        """Do some work with Redis. What was posted before is done first, or has failed as this work does."""
+
+        def after_posted() -> T:
+            self._take_posted()
+            return work()
+
+        return self._attempt(after_posted if self._posted is not None else work)
+
+    def _attempt(self, work: Callable[[], T]) -> T:
         if self._breaker.is_open:
+            self._posted = None
             raise HotBookAway("Redis is left alone after a failure")
         try:
             result = work()
@@ -111,36 +135,50 @@ class HotBook:
         except (redis.RedisError, OSError) as error:
             self._breaker.failed(error)
 
-    def _run(self, script: Any, calls: Sequence[tuple[list[str], list[Any]]]) -> list[Any]:
-        """Run one script for several symbols in one round trip.
+    def _run(self, script: Any, calls: Sequence[Call]) -> list[Any]:
+        """Run one script for several symbols in one round trip, by its hash."""
+        commands = _by_hash(script, calls)
+        return self._guarded(lambda: self._answers(script, commands, self._trips.send(commands)))
 
-        By its hash: a pipeline of redis-py would first ask, each time, whether the server knows it.
-        """
+    def _post(self, script: Any, calls: Sequence[Call]) -> None:
+        """Run one script for several symbols without waiting: whatever comes next finds it done."""
 
-        def work() -> list[Any]:
-            try:
-                return self._by_hash(script.sha, calls)
-            except redis.exceptions.NoScriptError:
-                self._redis.script_load(script.script)
-                return self._by_hash(script.sha, calls)
+        def work() -> None:
+            commands = _by_hash(script, calls)
+            self._posted = _Posted(script, commands, self._trips.send(commands))
 
-        return self._guarded(work)
+        self._guarded(work)
 
-    def _by_hash(self, sha: str, calls: Sequence[tuple[list[str], list[Any]]]) -> list[Any]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for keys, args in calls:
-            pipeline.evalsha(sha, len(keys), *keys, *args)
-        return list(pipeline.execute())
+    def _take_posted(self) -> None:
+        posted, self._posted = self._posted, None
+        if posted is not None:
+            self._answers(*posted)
+
+    def _answers(self, script: Any, commands: Sequence[Command], trip: Trip) -> list[Any]:
+        try:
+            return self._trips.take(trip)
+        except redis.exceptions.NoScriptError:
+            self._trips.run([("SCRIPT", "LOAD", script.script)])
+            return self._trips.run(commands)
+
+    def settle(self) -> None:
+        """Wait for what was posted. Raises HotBookAway if it was not done."""
+        if self._posted is not None:
+            self._guarded(lambda: None)
 
     def add_pending(self, accepted: Iterable[Pending]) -> None:
-        """Write accepted orders of any symbols; those the matcher has handled already are left alone."""
+        """Write accepted orders of any symbols; those the matcher has handled already are left alone.
+
+        Nobody waits for it: it is done before anything else that is asked of this object, and what comes
+        of it is told then, or by `settle`.
+        """
         by_symbol: dict[str, list[Any]] = {}
         for p in accepted:
             args = by_symbol.setdefault(p.symbol, [key(p.symbol, "account:")])
             args += [p.source_partition, p.source_offset, p.order.order_id, p.order.account_id]
             args.append(_encode(p.order))
         if by_symbol:
-            self._run(
+            self._post(
                 self._add_pending,
                 [([key(s, part) for part in ("stamp", "passed", "orders")], a) for s, a in by_symbol.items()],
             )
@@ -226,21 +264,26 @@ class HotBook:
 
         None where there is no hot book.
         """
+        return self.ask_touch(symbols)()
 
-        def work() -> list[Any]:
-            pipeline = self._redis.pipeline(transaction=False)
-            for symbol, best in symbols.items():
-                pipeline.hmget(key(symbol, "stamp"), ["sequence", "last_price_ticks"])
-                if best:
-                    pipeline.zrange(key(symbol, "bids"), -1, -1)
-                    pipeline.zrange(key(symbol, "asks"), 0, 0)
-            return list(pipeline.execute())
+    def ask_touch(self, symbols: Mapping[str, bool]) -> Callable[[], dict[str, Touch | None]]:
+        """Ask for what `touch` returns, and return what waits for it. Both raise HotBookAway."""
+        commands: list[Command] = []
+        for symbol, best in symbols.items():
+            commands.append(("HMGET", key(symbol, "stamp"), "sequence", "last_price_ticks"))
+            if best:
+                commands.append(("ZRANGE", key(symbol, "bids"), -1, -1))
+                commands.append(("ZRANGE", key(symbol, "asks"), 0, 0))
+        trip = self._attempt(lambda: self._trips.send(commands))
 
-        found = iter(self._guarded(work))
-        return {
-            symbol: _touch_of(next(found), *((next(found), next(found)) if best else ([], [])))
-            for symbol, best in symbols.items()
-        }
+        def answer() -> dict[str, Touch | None]:
+            found = iter(self._guarded(lambda: self._trips.take(trip)))
+            return {
+                symbol: _touch_of(next(found), *((next(found), next(found)) if best else ([], [])))
+                for symbol, best in symbols.items()
+            }
+
+        return answer
 
     def open_counts(self, pairs: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int | None]:
         """Return open orders per (symbol, account), pending ones too; None where there is no hot book."""
@@ -316,6 +359,10 @@ class HotBook:
     def snapshot(self, symbol: str, name: str) -> bytes | None:
         """Return a record of a snapshot: verify it by hash, never trust it over the log."""
         return self._guarded(lambda: cast("bytes | None", self._redis.get(key(symbol, f"snapshot/{name}"))))
+
+
+def _by_hash(script: Any, calls: Sequence[Call]) -> list[Command]:
+    return [("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in calls]
 
 
 def _number(text: bytes | None) -> int | None:

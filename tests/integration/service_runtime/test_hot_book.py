@@ -140,9 +140,11 @@ async def test_pending_order_shows_until_the_matcher_has_passed_it(
 ) -> None:
     start(book, symbol)
     book.add_pending([Pending(symbol, 3, 40, order(1, pending=True))])
+    book.settle()
     assert await opened(redis_url, symbol) == [order(1, pending=True)]
     book.apply([change(symbol, 1, gone_orders={1: 7}, passed={3: 40})])
     book.add_pending([Pending(symbol, 3, 40, order(1, pending=True))])
+    book.settle()
     assert await opened(redis_url, symbol) == []
 
 
@@ -150,6 +152,38 @@ def test_pending_order_without_a_book_is_not_written(book: HotBook, symbol: str)
     book.add_pending([Pending(symbol, 3, 40, order(1, pending=True))])
     assert book.open_counts([(symbol, 7)]) == {(symbol, 7): None}
     assert book.sequences([symbol]) == {symbol: None}
+
+
+def test_what_is_posted_is_done_before_what_is_asked_next(book: HotBook, symbol: str) -> None:
+    start(book, symbol)
+    waiting = book.ask_touch({symbol: True})
+    for order_id in range(1, 200):
+        book.add_pending([Pending(symbol, 3, 40, order(order_id, pending=True))])
+        assert book.open_counts([(symbol, 7)]) == {(symbol, 7): order_id}
+    assert waiting() == {symbol: Touch(None, None, None)}
+
+
+async def test_pending_orders_survive_a_server_that_forgot_its_scripts(
+    book: HotBook, symbol: str, redis_url: str
+) -> None:
+    start(book, symbol)
+    with redis.Redis.from_url(redis_url) as client:
+        client.script_flush()
+    book.add_pending([Pending(symbol, 3, 40, order(1, pending=True))])
+    assert book.touch({symbol: True}) == {symbol: Touch(None, None, None)}
+    assert await opened(redis_url, symbol) == [order(1, pending=True)]
+
+
+def test_a_post_that_failed_is_told_by_what_comes_next(book: HotBook, symbol: str, redis_url: str) -> None:
+    start(book, symbol)
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete(key(symbol, "orders"))
+        client.set(key(symbol, "orders"), "of somebody else")
+    book.add_pending([Pending(symbol, 3, 40, order(1, pending=True))])
+    with pytest.raises(HotBookAway):
+        book.settle()
+    book.settle()  # told once; what nobody of us wrote is gone, and with it the stamp
+    assert book.stamps([symbol]) == {symbol: None}
 
 
 async def test_no_book_and_no_server_are_said(redis_url: str, symbol: str, unused_tcp_port: int) -> None:

@@ -6,7 +6,7 @@ The hot book's own code runs on it. tests/integration/simulation holds the scrip
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha1
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +16,7 @@ import redis
 from service_runtime.breaker import Breaker
 from service_runtime.hot_book import HotBook
 from service_runtime.hot_book_scripts import ADD_PENDING, APPLY
+from service_runtime.redis_trips import Command, Trip
 from service_runtime.settings import RedisSettings
 
 _BUILDER_EXPIRES_NS = 10_000_000_000
@@ -275,13 +276,53 @@ class _Pipeline:
         return self._connection.trip(self._commands)
 
 
+class SimTrips:
+    """`service_runtime.redis_trips.RedisTrips`: the server works when it is asked, and what came of it, an
+    answer or a failure, waits for who takes it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._outcomes: dict[Trip, list[Any] | redis.RedisError] = {}
+
+    def run(self, commands: Sequence[Command]) -> list[Any]:
+        return self.take(self.send(commands))
+
+    def send(self, commands: Sequence[Command]) -> Trip:
+        trip = Trip(len(commands))
+        outcome: list[Any] | redis.RedisError
+        try:
+            outcome = self._connection.trip([_call(*command) for command in commands])
+        except redis.RedisError as error:
+            outcome = error
+        self._outcomes[trip] = outcome
+        return trip
+
+    def take(self, trip: Trip) -> list[Any]:
+        outcome = self._outcomes.pop(trip)
+        if isinstance(outcome, redis.RedisError):
+            raise outcome
+        return outcome
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _call(name: Any, *arguments: Any) -> tuple[Any, ...]:
+    """Return a command as redis-py has it."""
+    if name == "HMGET":
+        return "hmget", arguments[0], list(arguments[1:])
+    return name.lower(), *arguments
+
+
 class SimHotBook(HotBook):
     """The real client on the simulated server."""
 
     def __init__(self, server: SimRedis, client: Client) -> None:
         super().__init__(_SETTINGS)
         self._breaker = Breaker("Redis", _SETTINGS.retry_after_ms / 1000, server.monotonic_s)
-        self._redis = Connection(server, client)  # type: ignore[assignment]
+        connection = Connection(server, client)
+        self._redis = connection  # type: ignore[assignment]
+        self._trips = SimTrips(connection)  # type: ignore[assignment]
 
 
 def _copied(keys: dict[str, Any]) -> dict[str, Any]:
