@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -63,7 +64,17 @@ def _make(cache: Path, folder: Path) -> None:
     process.terminate()
     process.wait()
     subprocess.run(server.aot_creation(recording, fresh), check=True, stdin=subprocess.DEVNULL, cwd=folder)
-    fresh.replace(server.aot_cache())
+    _publish(fresh, server.aot_cache())
+
+
+def _publish(fresh: Path, cache: Path) -> None:
+    """Put a finished file in its place at once; the data folder may be on another disk than the cache."""
+    part = cache.with_suffix(f".{os.getpid()}.part")
+    try:
+        shutil.copyfile(fresh, part)
+        part.replace(cache)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _load(bootstrap_servers: str) -> None:
