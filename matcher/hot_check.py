@@ -37,7 +37,7 @@ class _MovedOn(Exception):
 class HotCheck:
     """Goes through the symbols, one after the other, again and again."""
 
-    PER_LOOK: Final = 1_000
+    PER_LOOK: Final = 250
     """Orders, levels and keys to look at in one `step`, about."""
 
     def __init__(self, hot: HotBook) -> None:

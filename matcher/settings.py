@@ -14,7 +14,8 @@ class MatcherSettings(ServiceSettings):
     snapshot_fork_above: int = Field(5_000, ge=0)
     """With more open orders than this, a child process encodes the snapshot while matching goes on."""
     max_batch: int = Field(4_000, ge=1, le=20_000)
-    batch_interval_ms: float = Field(3.0, ge=0, le=1_000)
+    batch_interval_ms: float = Field(0.0, ge=0, le=1_000)
+    """The last on an order's way, and quick: a rest of a share of each batch is enough."""
     stall_timeout_s: float = Field(5.0, gt=0)
     """Ends also who waits so long for the broker to store a batch (RELIABILITY R3)."""
     resent_replies: int = Field(1_000, ge=0)

@@ -1,11 +1,12 @@
 """Measure the matcher as a service, topic to topic, on a Kafka and a Valkey of its own.
 
-    python -m tools.bench_matcher [--commands 300000] [--profile]
+    python -m tools.bench_matcher [--commands 300000] [--profile] [TAPEHOUSE_BATCH_INTERVAL_MS=0]
 
 Throughput: `validated-orders` is filled first (one partition, the mix of `tools.bench_book`), then
 `python -m matcher` runs through it. Commands per CPU second count all threads of that process, user and
 system, from when it has handled a tenth. Latency: commands at a steady rate; how much later than a command
-itself its record can be read.
+itself its record can be read. The broker is a JVM that has just started: it takes most of a minute of load
+until what it does a thousand times a second is compiled, and that time is shown apart.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ from tapehouse.supervisor.program import Program, launch
 from tools.bench_book import commands, steps
 
 INPUT, OUTPUT = TopicPartition(VALIDATED_ORDERS, 0), TopicPartition(MATCHED_EVENTS, 0)
+_TOGETHER_S = 0.002
+"""Commands of so long leave together, as a processor's do: who sends and reads shares the two cores."""
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -190,27 +193,32 @@ class Arrivals(threading.Thread):
         self._consumer.close()
 
 
-def latency(at: Stack, log: KafkaEventLog, records: Sequence[bytes], rate: int) -> None:
+def latency(at: Stack, log: KafkaEventLog, records: Sequence[bytes], rate: int, warm_up: int) -> None:
+    """`warm_up` of the records come first, while the broker is compiled, and are told apart."""
     number = len(records)
     arrivals = [Arrivals(at.bootstrap, source, log.offsets(source)[1], number) for source in (INPUT, OUTPUT)]
     for each in arrivals:
         each.start()
     time.sleep(1.0)
+    together = max(round(rate * _TOGETHER_S), 1)
     began = time.perf_counter()
     for place, record in enumerate(records):
-        wait = began + place / rate - time.perf_counter()
-        if wait > 0:
-            time.sleep(wait)
+        if not place % together:
+            time.sleep(max(began + place / rate - time.perf_counter(), 0.0))
         log.append(VALIDATED_ORDERS, 0, awaited(record, place % 4))
-        log.serve_delivery()
+        if not place % together:
+            log.serve_delivery()
     for each in arrivals:
         each.join()
-    read_in, read_out = (each.times[number // 10 :] for each in arrivals)
-    added = sorted(1_000 * (out - into) for into, out in zip(read_in, read_out, strict=True))
-    shown = ", ".join(
-        f"p{p} {added[min(len(added) - 1, math.ceil(len(added) * p / 100))]:.2f}" for p in (50, 90, 99, 99.9)
-    )
-    print(f"added latency   {shown} ms at {rate:,} commands/s ({len(added):,} commands)")
+    added = [1_000 * (out - into) for into, out in zip(*(each.times for each in arrivals), strict=True)]
+    for what, part in (("while warming", added[:warm_up]), ("added latency", added[warm_up:])):
+        if part:
+            part.sort()
+            shown = ", ".join(
+                f"p{p} {part[min(len(part) - 1, math.ceil(len(part) * p / 100))]:.2f}"
+                for p in (50, 90, 99, 99.9)
+            )
+            print(f"{what}   {shown} ms at {rate:,} commands/s ({len(part):,} commands)")
 
 
 def main() -> None:
@@ -221,11 +229,13 @@ def main() -> None:
     parser.add_argument("--replies", type=float, default=1.0, help="share of commands that wait for a reply")
     parser.add_argument("--rate", type=int, default=2_000, help="commands/s while latency is measured")
     parser.add_argument("--seconds", type=float, default=10.0, help="of latency; 0 leaves it out")
+    parser.add_argument("--warmup", type=float, default=40.0, help="seconds at that rate before")
     parser.add_argument("--without-redis", action="store_true")
     parser.add_argument("--profile", action="store_true", help="run it under cProfile and show the top")
     parser.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="of the matcher's environment")
     chosen = parser.parse_args()
-    more = int(chosen.rate * chosen.seconds)
+    warm_up = int(chosen.rate * chosen.warmup) if chosen.seconds else 0
+    more = int(chosen.rate * chosen.seconds) + warm_up
     records = commands(steps(chosen.commands + more))[: chosen.commands + more]
     with stack(not chosen.without_redis) as at, ExitStack() as open_things:
         log = open_things.enter_context(KafkaEventLog(KafkaSettings(bootstrap_servers=at.bootstrap), "bench"))
@@ -234,7 +244,7 @@ def main() -> None:
         with matcher(at, profile, chosen.settings) as process:
             throughput(at, log, process, chosen.commands)
             if more:
-                latency(at, log, records[chosen.commands :], chosen.rate)
+                latency(at, log, records[chosen.commands :], chosen.rate, warm_up)
         if profile is not None:
             pstats.Stats(str(profile)).sort_stats("tottime").print_stats(30)
 
