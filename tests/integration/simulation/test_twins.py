@@ -99,6 +99,7 @@ def test_stores_and_hot_book_agree_with_the_real_ones(seed: int, dsn: str, hot_u
         world: Any = make(seed)
         try:
             world.run(rounds=2, requests=60)
+            world.settle_hot_books()
             with psycopg.connect(dsn) as connection:
                 assert tables(connection) == shown(world.database)
             with redis.Redis.from_url(hot_url) as client:

@@ -45,15 +45,22 @@ class Twin:
         self._simulated, self._real = simulated, real
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        def both(*arguments: Any) -> Any:
-            expected = outcome(getattr(self._simulated, name), arguments)
-            found = outcome(getattr(self._real, name), arguments)
-            if isinstance(expected, Fault) and type(expected) is type(found):
-                raise expected
-            assert found == expected, f"{name}{arguments}"
-            return found
+        return both(name, getattr(self._simulated, name), getattr(self._real, name))
 
-        return both
+
+def both(name: str, simulated: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what calls both and compares what they return: now, or when what they return is called."""
+
+    def call(*arguments: Any) -> Any:
+        expected, found = outcome(simulated, arguments), outcome(real, arguments)
+        if isinstance(expected, Fault) and type(expected) is type(found):
+            raise expected
+        if callable(expected) and callable(found):
+            return both(f"{name}{arguments}", expected, found)
+        assert found == expected, f"{name}{arguments}"
+        return found
+
+    return call
 
 
 def outcome(call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
@@ -101,6 +108,11 @@ class TwinWorld(World):
             store = Twin(SimRecorderStore(process.connection), RecorderStore(self._connect()))
             return RecorderHandler(process.log, store, clock, TOPICS, INSTRUMENTS)
         return super().build(process)
+
+    def settle_hot_books(self) -> None:
+        """Wait for what was written to the real hot book without waiting."""
+        for hot_book in self._hot_books:
+            hot_book.settle()
 
     def close(self) -> None:
         for connection in self._connections:
