@@ -259,15 +259,11 @@ class HotBook:
                 stamps[symbol] = sequence, record_hash.decode(errors="replace")
         return stamps
 
-    def touch(self, symbols: Mapping[str, bool]) -> dict[str, Touch | None]:
-        """Return the last price of each symbol, and the best ones where it says True, in one round trip.
-
-        None where there is no hot book.
-        """
-        return self.ask_touch(symbols)()
-
     def ask_touch(self, symbols: Mapping[str, bool]) -> Callable[[], dict[str, Touch | None]]:
-        """Ask for what `touch` returns, and return what waits for it. Both raise HotBookAway."""
+        """Ask for the last price of each symbol, and the best ones where it says True.
+
+        What is returned waits for the answer: None where there is no hot book. Both raise HotBookAway.
+        """
         commands: list[Command] = []
         for symbol, best in symbols.items():
             commands.append(("HMGET", key(symbol, "stamp"), "sequence", "last_price_ticks"))

@@ -1,6 +1,6 @@
 """Measure the matcher as a service, topic to topic, on a Kafka and a Valkey of its own.
 
-    python -m tools.bench_matcher [--commands 300000] [--profile] [TAPEHOUSE_BATCH_INTERVAL_MS=0]
+    python -m tools.bench_matcher [--commands 300000] [--warmup 40] [--profile] [NAME=VALUE ...]
 
 Throughput: `validated-orders` is filled first (one partition, the mix of `tools.bench_book`), then
 `python -m matcher` runs through it. Commands per CPU second count all threads of that process, user and

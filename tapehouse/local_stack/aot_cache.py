@@ -69,6 +69,8 @@ def _make(cache: Path, folder: Path) -> None:
 
 def _publish(fresh: Path, cache: Path) -> None:
     """Put a finished file in its place at once; the data folder may be on another disk than the cache."""
+    for left in cache.parent.glob(f"{cache.stem}.*.part"):  # of a trainer that was killed
+        left.unlink(missing_ok=True)
     part = cache.with_suffix(f".{os.getpid()}.part")
     try:
         shutil.copyfile(fresh, part)

@@ -90,8 +90,8 @@ async def test_orders_levels_and_stamp_are_written_in_one_go(
     )
     assert book.apply([written]) == {}
     assert await opened(redis_url, symbol) == [order(1), order(2)]
-    assert book.touch({symbol: True}) == {symbol: Touch(100, 103, 101)}
-    assert book.touch({"NONE": True, symbol: False}) == {"NONE": None, symbol: Touch(None, None, 101)}
+    assert book.ask_touch({symbol: True})() == {symbol: Touch(100, 103, 101)}
+    assert book.ask_touch({"NONE": True, symbol: False})() == {"NONE": None, symbol: Touch(None, None, 101)}
     assert book.open_counts([(symbol, 7), (symbol, 8)]) == {(symbol, 7): 2, (symbol, 8): 0}
     assert book.still_open([(symbol, 1), (symbol, 3)]) == {(symbol, 1): True, (symbol, 3): False}
     reader = AsyncHotBook(RedisSettings(url=redis_url))
@@ -132,7 +132,7 @@ async def test_whole_book_replaces_what_was_there(book: HotBook, symbol: str, re
     assert book.apply([whole]) == {}
     assert await opened(redis_url, symbol, 8) == []
     assert await opened(redis_url, symbol, 7) == [order(2)]
-    assert book.touch({symbol: True}) == {symbol: Touch(80, None, None)}
+    assert book.ask_touch({symbol: True})() == {symbol: Touch(80, None, None)}
 
 
 async def test_pending_order_shows_until_the_matcher_has_passed_it(
@@ -170,7 +170,7 @@ async def test_pending_orders_survive_a_server_that_forgot_its_scripts(
     with redis.Redis.from_url(redis_url) as client:
         client.script_flush()
     book.add_pending([Pending(symbol, 3, 40, order(1, pending=True))])
-    assert book.touch({symbol: True}) == {symbol: Touch(None, None, None)}
+    assert book.ask_touch({symbol: True})() == {symbol: Touch(None, None, None)}
     assert await opened(redis_url, symbol) == [order(1, pending=True)]
 
 
@@ -192,7 +192,7 @@ async def test_no_book_and_no_server_are_said(redis_url: str, symbol: str, unuse
     away = HotBook(RedisSettings(url=f"redis://127.0.0.1:{unused_tcp_port}/0"))
     for _ in range(2):
         with pytest.raises(HotBookAway):
-            away.touch({symbol: True})
+            away.ask_touch({symbol: True})()
     away.close()
 
 

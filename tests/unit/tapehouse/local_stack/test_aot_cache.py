@@ -20,5 +20,6 @@ def test_a_cache_made_on_another_disk_comes_whole_to_its_place(tmp_path: Path) -
         fresh.write_bytes(b"cache")
         target = tmp_path / "broker-1.aot"
         target.write_bytes(b"of before")
+        (tmp_path / "broker-1.4711.part").write_bytes(b"half of one, by a trainer that was killed")
         aot_cache._publish(fresh, target)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("broker-1.aot", b"cache")]
