@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -71,8 +71,17 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
     asks: list[Order]
 
 
-_decode = msgspec.json.Decoder(_State).decode
-_encode = msgspec.json.Encoder().encode
+def _row(order: Any) -> object:
+    """Stand in for an order that is no struct, as in the compiled library."""
+    return order.row()
+
+
+def _of_row(kind: Any, row: object) -> object:
+    return kind(*msgspec.convert(row, tuple[kind.field_types], dec_hook=_of_row))
+
+
+_decode = msgspec.json.Decoder(_State, dec_hook=_of_row).decode
+_encode = msgspec.json.Encoder(enc_hook=_row).encode
 _OF_ENGINE = ("sequence", "last_hash", "update_id", "occurred_at_ns", "input_partition", "input_offset")
 _OF_MARKET = ("trade_id", "prevented_match_id", "last_price_ticks", "until_ns")
 
@@ -80,7 +89,7 @@ _OF_MARKET = ("trade_id", "prevented_match_id", "last_price_ticks", "until_ns")
 def dump(engine: SymbolEngine) -> str:
     market = engine.market
     book, guard = market.book, market.book.guard
-    waiting = sorted((order for order in book.orders.values() if order.place), key=age)
+    special = [order for order in book.orders.values() if order.conditions is not None]
     state = _State(
         version=ENGINE_VERSION,
         symbol=engine.symbol,
@@ -91,7 +100,7 @@ def dump(engine: SymbolEngine) -> str:
         indicated=(*market.indicated,),
         reference=None if guard is None else (guard.reference_ticks, guard.reference_ns),
         lists=[_list_row(market.lists[list_id]) for list_id in sorted(market.lists)],
-        waiting=waiting,
+        waiting=sorted((order for order in special if order.place), key=age),
         bids=book.bids.in_order(),
         asks=book.asks.in_order(),
         **{name: getattr(engine, name) for name in _OF_ENGINE},
@@ -170,7 +179,7 @@ def _leg(book: OrderBook, leg: _Leg) -> Order:
 def book_hash(book: OrderBook) -> str:
     """Hash [[order id, account, price, leaves], ...] of the bids and of the asks, best and oldest first."""
     rows = [
-        [[o.order_id, o.account_id, o.price_ticks, o.leaves_lots] for o in ladder.in_order()]
+        [(o.order_id, o.account_id, o.price_ticks, o.leaves_lots) for o in ladder.in_order()]
         for ladder in (book.bids, book.asks)
     ]
     return record_hash(_encode(rows))

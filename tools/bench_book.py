@@ -1,10 +1,11 @@
 """Measure the matcher: the book alone, the engine with its records, memory, snapshot and restore.
 
-    python -m tools.bench_book [--commands 200000] [--resting 200000] [--only book]
+    python -m tools.bench_book [--commands 200000] [--resting 200000] [--only book] [--compiled]
 
 Book alone: one symbol, about 1,000 resting orders; GTC 51 %, cancel 39 %, IOC 7 %, move 3 %. The same
 commands go to PyPI's lightmatchingengine. All figures are CPU seconds of this process, of the best of
-the rounds; commands are plain tuples, orders are made of them inside the measured time.
+the rounds; commands are plain tuples, orders are made of them inside the measured time. With --compiled the
+same is then measured of the matcher as mypyc compiles it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from __future__ import annotations
 import argparse
 import gc
 import random
+import subprocess
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from itertools import count
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -26,6 +30,7 @@ from schemas.codec import decoder_for_union, encode
 from schemas.commands import VALIDATED_ORDERS, CancelRestingOrder, EnterOrder, MoveRestingOrder
 from schemas.instruments import load_instruments
 from schemas.orders import OrderType, Side, TimeInForce
+from tools.build_matcher_wheel import compile_for_service
 from tools.light_engine import LightEngine
 
 RESTING, BATCH = 1_000, 1_000
@@ -193,6 +198,7 @@ def main() -> None:
     parser.add_argument("--commands", type=int, default=200_000)
     parser.add_argument("--resting", type=int, default=200_000)
     parser.add_argument("--only", choices=["book", "engine", "memory"])
+    parser.add_argument("--compiled", action="store_true", help="measure the compiled matcher too")
     chosen = parser.parse_args()
     if chosen.only in (None, "book"):
         bench_book(chosen.commands)
@@ -200,6 +206,11 @@ def main() -> None:
         bench_engine(chosen.commands // 4)
     if chosen.only in (None, "memory"):
         bench_memory(chosen.resting)
+    if chosen.compiled:
+        with tempfile.TemporaryDirectory() as folder:
+            again = [argument for argument in sys.argv[1:] if argument != "--compiled"]
+            command = [sys.executable, "-m", "tools.bench_book", *again]
+            subprocess.run(command, env=compile_for_service(Path(folder)), check=True)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Measure the matcher as a service, topic to topic, on a Kafka and a Valkey of its own.
 
-    python -m tools.bench_matcher [--commands 300000] [--warmup 40] [--profile] [NAME=VALUE ...]
+    python -m tools.bench_matcher [--commands 300000] [--warmup 40] [--compiled] [--profile] [NAME=VALUE ...]
 
 Throughput: `validated-orders` is filled first (one partition, the mix of `tools.bench_book`), then
 `python -m matcher` runs through it. Commands per CPU second count all threads of that process, user and
 system, from when it has handled a tenth. Latency: commands at a steady rate; how much later than a command
 itself its record can be read. The broker is a JVM that has just started: it takes most of a minute of load
-until what it does a thousand times a second is compiled, and that time is shown apart.
+until what it does a thousand times a second is compiled, and that time is shown apart. --compiled runs the
+service on the matcher as mypyc compiles it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ from tapehouse.local_stack.valkey import ValkeyServer
 from tapehouse.settings import OperatorSettings
 from tapehouse.supervisor.program import Program, launch
 from tools.bench_book import commands, steps
+from tools.build_matcher_wheel import compile_for_service
 
 INPUT, OUTPUT = TopicPartition(VALIDATED_ORDERS, 0), TopicPartition(MATCHED_EVENTS, 0)
 _TOGETHER_S = 0.002
@@ -95,11 +97,13 @@ def serving(program: Program) -> Iterator[None]:
 
 
 @contextmanager
-def matcher(at: Stack, profile: Path | None, settings: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """`python -m matcher`, with settings as `NAME=VALUE`."""
+def matcher(
+    at: Stack, profile: Path | None, settings: Sequence[str], base: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m matcher`, with settings as `NAME=VALUE` and an environment to start from."""
     module = ["-m", "matcher"] if profile is None else ["-m", "cProfile", "-o", str(profile), "-m", "matcher"]
     environment = {
-        **os.environ,
+        **base,
         "TAPEHOUSE_KAFKA__BOOTSTRAP_SERVERS": at.bootstrap,
         "TAPEHOUSE_REDIS__URL": at.redis_url,
         **dict(setting.split("=", 1) for setting in settings),
@@ -231,6 +235,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of latency; 0 leaves it out")
     parser.add_argument("--warmup", type=float, default=40.0, help="seconds at that rate before")
     parser.add_argument("--without-redis", action="store_true")
+    parser.add_argument("--compiled", action="store_true", help="run the matcher as mypyc compiles it")
     parser.add_argument("--profile", action="store_true", help="run it under cProfile and show the top")
     parser.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="of the matcher's environment")
     chosen = parser.parse_args()
@@ -241,7 +246,8 @@ def main() -> None:
         log = open_things.enter_context(KafkaEventLog(KafkaSettings(bootstrap_servers=at.bootstrap), "bench"))
         fill(log, records[: chosen.commands], chosen.replies)
         profile = at.folder / "profile" if chosen.profile else None
-        with matcher(at, profile, chosen.settings) as process:
+        base = compile_for_service(at.folder / "compiled") if chosen.compiled else os.environ
+        with matcher(at, profile, chosen.settings, base) as process:
             throughput(at, log, process, chosen.commands)
             if more:
                 latency(at, log, records[chosen.commands :], chosen.rate, warm_up)

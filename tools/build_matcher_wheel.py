@@ -3,8 +3,9 @@
     python -m tools.build_matcher_wheel FOLDER [--compiled] [--quick]
 
 The wheel holds `matcher.replay`, `matcher` and what they import of ours, and needs only msgspec and
-PyYAML. With --compiled its modules are compiled by mypyc, with the C compiler that CC names, else the
-one that is there, else the `ziglang` wheel's (--quick: compiled fast, not for speed).
+PyYAML. With --compiled its modules are made ready by `tools.native_source` and compiled by mypyc, with the
+C compiler that CC names, else the one that is there, else the `ziglang` wheel's (--quick: compiled fast,
+not for speed).
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from tools.native_source import native
+
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "tapehouse_matcher"
 OURS = ("matcher", "schemas", "service_runtime")
 ENTRIES = ("matcher", "matcher.replay")
 NEEDS = {"msgspec": "msgspec", "yaml": "pyyaml"}
 """What may be imported beside the standard library: module and distribution."""
-NOT_COMPILED = frozenset({"matcher", "matcher.order", "matcher.engine_state", "matcher.replay"})
-"""Structs stay Python's, and so does what decodes into them; a package and a command have no hot path."""
+NOT_COMPILED = frozenset({"matcher", "matcher.engine_state", "matcher.replay"})
+"""What decodes into structs needs them as they are; a package and a command have no hot path."""
 
 
 class CannotBuild(Exception):
@@ -101,6 +104,8 @@ def compile_into(folder: Path, quick: bool = False) -> None:
         shutil.copyfile(file, target)
     hot = [n for n in modules() if n.startswith("matcher") and n not in NOT_COMPILED]
     files = [str(modules()[name].relative_to(ROOT)) for name in hot]
+    for file in files:
+        (folder / file).write_text(native((ROOT / file).read_text(encoding="utf-8")), encoding="utf-8")
     script = folder / "setup.py"
     script.write_text(
         "from mypyc.build import mypycify\nfrom setuptools import setup\n"
@@ -122,6 +127,17 @@ def compile_into(folder: Path, quick: bool = False) -> None:
     script.unlink()
     shutil.rmtree(folder / "build", ignore_errors=True)
     shutil.rmtree(folder / ".mypy_cache", ignore_errors=True)
+
+
+def compile_for_service(folder: Path, quick: bool = False) -> dict[str, str]:
+    """Put the whole of `matcher` into a folder, the library's part compiled.
+
+    Return the environment in which Python imports it instead of the source.
+    """
+    compile_into(folder, quick)
+    shutil.rmtree(folder / "schemas")
+    shutil.copytree(ROOT / "matcher", folder / "matcher", dirs_exist_ok=True)
+    return {**os.environ, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
 
 
 def build(folder: Path, compiled: bool = False, quick: bool = False) -> Path:

@@ -22,7 +22,7 @@ from tools.build_matcher_wheel import (
     ROOT,
     CannotBuild,
     build,
-    compile_into,
+    compile_for_service,
     compiler,
     modules,
 )
@@ -37,16 +37,21 @@ for place in sys.argv[2].split(","):
     pair = streams.play(place, 77, 200)
     print(place, hashlib.sha256(pair.engine.state().encode()).hexdigest())
 """
+SUITES = """
+import sys
+import matcher.order_book, pytest
+assert not matcher.order_book.__file__.endswith(".py")
+sys.exit(pytest.main(sys.argv[1:]))
+"""
 TEN_LINES = "import pathlib, sys; exec(pathlib.Path(sys.argv[1]).read_text())"
 
 
-def run(*arguments: object, folder: Path, path: list[Path] | None = None) -> str:
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    if path:
-        environment["PYTHONPATH"] = os.pathsep.join(map(str, path))
+def run(*arguments: object, folder: Path, environment: dict[str, str] | None = None) -> str:
+    if environment is None:
+        environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run(
         [str(a) for a in arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert not done.returncode, done.stdout + done.stderr
     return done.stdout
@@ -63,11 +68,9 @@ def commands(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the matcher compiled, once a session."""
-    folder = tmp_path_factory.mktemp("compiled")
-    compile_into(folder, quick=True)
-    return folder
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment with the matcher compiled, once a session."""
+    return compile_for_service(tmp_path_factory.mktemp("compiled"), quick=True)
 
 
 def test_the_library_needs_nothing_but_what_its_wheel_declares() -> None:
@@ -117,14 +120,27 @@ def _copy_distribution(name: str, folder: Path) -> None:
 
 
 @pytest.mark.long  # half a minute of compiling
-def test_compiled_and_interpreted_matcher_agree_with_the_model_and_each_other(compiled: Path) -> None:
+def test_compiled_and_interpreted_matcher_agree_with_the_model_and_each_other(
+    compiled: dict[str, str],
+) -> None:
     hot = [name for name in modules() if name.startswith("matcher") and name not in NOT_COMPILED]
     arguments = ["-c", AGREE, ",".join(hot), ",".join(MARKETPLACES)]
-    first, *one = run(sys.executable, *arguments, folder=compiled, path=[compiled, ROOT]).splitlines()
-    nothing, *other = run(sys.executable, *arguments, folder=ROOT, path=[ROOT]).splitlines()
+    first, *one = run(sys.executable, *arguments, folder=ROOT, environment=compiled).splitlines()
+    nothing, *other = run(sys.executable, *arguments, folder=ROOT).splitlines()
     assert (first.split(), nothing) == (hot, "")
     assert len(one) == len(MARKETPLACES)
     assert one == other
+
+
+@pytest.mark.long  # half a minute
+def test_the_matchers_suites_hold_for_the_compiled_matcher(compiled: dict[str, str]) -> None:
+    suites = ("tests/unit/matcher", "tests/simulation/matcher")
+    chosen = ("-q", "-p", "no:cacheprovider", "-o", f"pythonpath={compiled['PYTHONPATH']}")
+    told = run(
+        sys.executable, "-c", SUITES, *chosen, "-m", "not long and not services and not quarantine", *suites,
+        folder=ROOT, environment=compiled,
+    )  # fmt: skip
+    assert " passed" in told.splitlines()[-1]
 
 
 def test_the_compiler_is_ccs_then_the_machines_then_ziglangs(monkeypatch: pytest.MonkeyPatch) -> None:
