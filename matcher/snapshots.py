@@ -25,8 +25,8 @@ _decode = decoder_for(BookSnapshot)
 _decode_part = decoder_for(BookSnapshotPart)
 _TAIL = 64
 SLOTS = (0, 1)
-PART_LENGTH = 4_000_000
-"""Characters of a state in one record: well below `max.message.bytes`, and written in a few milliseconds."""
+PART_LENGTH = 1_000_000
+"""Characters of a state in one record: so few that matching hardly waits while it is written."""
 
 
 def records_of(
