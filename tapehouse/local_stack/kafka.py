@@ -69,7 +69,9 @@ appender.console.layout.pattern = %d{ISO8601} %p %c: %m%n
 """
 
 OPTIONS: Final = (
-    *("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC"),
+    # a collection stops the broker for 15 to 30 ms: at 500 orders a second for 0.6 % of the time, or 1.1 %
+    # with the 70 MB of young objects that it would choose for itself; it costs 80 MB more of memory
+    *("-Xms384m", "-Xmx512m", "-Xmn192m", "-XX:+UseSerialGC"),
     # measured at 500 orders a second: 910 microseconds of the broker an order, not 1,090
     "-XX:+UseTransparentHugePages",
     # compile hot code after hundreds of calls, not thousands: a small exchange would run half-compiled for
