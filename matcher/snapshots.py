@@ -23,7 +23,8 @@ from service_runtime.hot_book import HotBook, HotBookAway
 _log = structlog.get_logger("snapshots")
 _decode = decoder_for(BookSnapshot)
 _decode_part = decoder_for(BookSnapshotPart)
-_TAIL = 64
+_TAIL = 256
+"""Records from the end to look at first; a state of a million orders is in 128."""
 SLOTS = (0, 1)
 PART_LENGTH = 1_000_000
 """Characters of a state in one record: so few that matching hardly waits while it is written."""
