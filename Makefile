@@ -15,11 +15,14 @@ COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-has
 
 PACKAGES := schemas service_runtime ingest processor matcher market_data recorder tapehouse
 VERDICT := not long and not quarantine
+PURE := tests/unit tests/contracts tests/simulation
+# The verdict on a commit is always the same: of its tests only the order is random, and the commit decides it.
+ORDER := --randomly-seed=$(shell printf '%d' 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1))
 # Real services on a machine that others share are late now and then: three of their tests may fail once and run
 # again, each shown with its traceback and counted ("rerun" in the closing line). Pure code never.
 AGAIN := --reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks
 
-.PHONY: .environment run setup test test-pure test-services test-long lint bench env lock lock-kafka clean
+.PHONY: .environment run setup test test-pure test-services test-long test-search lint bench env lock lock-kafka clean
 
 run: env  ## Start an exchange with demo accounts and traders; Ctrl-C stops it. More options: make run ARGS='...'
 	@$(BIN)/tapehouse up --demo $(ARGS)
@@ -32,13 +35,17 @@ test: env  ## The verdict: lint, types, layers, then the tests, first those that
 	@$(MAKE) -s test-services
 
 test-pure: env  ## The tests of the verdict that need no server, on two processors.
-	@$(BIN)/pytest -n 2 -m '$(VERDICT) and not services' --maxfail=5 --durations=10 tests/unit tests/contracts tests/simulation
+	@$(BIN)/pytest -n 2 $(ORDER) -m '$(VERDICT) and not services' --maxfail=5 --durations=10 $(PURE)
 
 test-services: env  ## The tests of the verdict on real servers, one after the other.
-	@$(BIN)/pytest -m '$(VERDICT) and services' --maxfail=5 --durations=10 -o faulthandler_timeout=60 $(AGAIN) tests
+	@$(BIN)/pytest $(ORDER) -m '$(VERDICT) and services' --maxfail=5 --durations=10 -o faulthandler_timeout=60 $(AGAIN) tests
 
 test-long: env  ## What takes longer, and what is in quarantine. Only some: make test-long TESTS=tests/e2e
 	@$(BIN)/pytest -m 'long or quarantine' $(TESTS)
+	@$(if $(TESTS),,$(MAKE) -s test-search)
+
+test-search: env  ## Property tests with ten times the examples, each time others.
+	@$(BIN)/pytest -n 2 -m 'hypothesis and not services' --hypothesis-profile=search --durations=5 $(PURE)
 
 lint: env
 	$(BIN)/ruff check .

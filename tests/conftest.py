@@ -12,8 +12,11 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester", "tests.service_logs", "tests.services", "tests.verdict"]
 # How long an example takes says something about the machine, not about what is tested.
-settings.register_profile("tapehouse", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("tapehouse")
+# The verdict is no matter of luck: its examples are the same each time. `make test-search` tries others.
+_ANY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("verdict", _ANY, derandomize=True)
+settings.register_profile("search", _ANY, max_examples=1_000)
+settings.load_profile("verdict")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -22,6 +22,7 @@ from schemas.events import (
     OrderRefused,
 )
 from schemas.reasons import ExpiryReason, RejectReason
+from tests.examples import examples
 from tests.simulation.matcher import streams
 from tests.simulation.matcher.agreement import Pair
 from tests.simulation.matcher.envelope import Command
@@ -155,6 +156,4 @@ def test_the_machine_knows_every_kind_of_command() -> None:
 
 
 TestEngineAgainstModel = pytest.mark.timeout(300)(EngineAgainstModel.TestCase)
-TestEngineAgainstModel.settings = settings(
-    max_examples=50, stateful_step_count=50, deadline=None, print_blob=True
-)
+TestEngineAgainstModel.settings = settings(examples(50), stateful_step_count=50)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.order_form import OrderForm, read_order
@@ -78,13 +78,13 @@ def test_what_is_no_plain_decimal_is_refused(name: str, text: str) -> None:
 
 
 @given(st.text(max_size=30) | st.from_regex(r"[0-9]{1,5}(\.[0-9]{1,9})?", fullmatch=True))
+@example("1.0000000")  # zeros behind the last step lose nothing
 def test_a_quantity_is_a_plain_decimal_or_refused(text: str) -> None:
     plain = re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,20})?", text, re.ASCII)
     if plain is None:
         assert refusal(quantity=text, price="0.01")[0] in (-1100, -1102)
-    elif Decimal("1") <= Decimal(text) <= 9000 and -int(Decimal(text).as_tuple().exponent) <= 6:
-        lots = read(quantity=text, price="0.01").quantity_lots
-        assert lots == int(Decimal(text) * 10**6)
+    elif Decimal("1") <= Decimal(text) <= 9000 and (lots := Decimal(text) * 10**6) == int(lots):
+        assert read(quantity=text, price="0.01").quantity_lots == lots
     else:
         assert refusal(quantity=text, price="0.01")[0] in (-1111, -1013)
 

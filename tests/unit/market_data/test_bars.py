@@ -4,13 +4,14 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from market_data.bars import SLOT_MS, BarMaker
 from schemas.events import TradeBar, TradeExecuted
 from schemas.orders import Side
 from service_runtime.errors import SequenceGap
+from tests.examples import examples
 from tests.unit.market_data.builders import START_MS, Market
 
 
@@ -63,7 +64,7 @@ def test_a_missing_trade_is_a_fault() -> None:
         maker.add(market.trades[2], 1)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.integers(0, 2**32), st.integers(1, 80), st.integers(0, 3))
 def test_no_trade_is_missed_or_counted_twice_over_restarts(seed: int, count: int, crashes: int) -> None:
     rng = random.Random(seed)

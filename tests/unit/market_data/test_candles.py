@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from market_data.bars import BarMaker
@@ -16,6 +16,7 @@ from market_data.intervals import INTERVALS, MINUTE_MS
 from schemas.events import Candle, TradeBar, TradeExecuted
 from schemas.orders import Side
 from service_runtime.errors import SequenceGap
+from tests.examples import examples
 from tests.unit.market_data.builders import START_MS, Market
 
 GRACE_MS = 750
@@ -111,7 +112,7 @@ def assert_true(served: dict[tuple[str, int], Candle], trades: list[TradeExecute
             assert figures(served[name, open_ms]) == model.candle(name, open_ms), (name, open_ms)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(0, 2**32), st.integers(1, 60), st.sampled_from([0, 900, 8_000]))
 def test_candles_equal_the_slow_model_through_crashes(seed: int, count: int, late_ms: int) -> None:
     """Killed between any two table writes, bars redelivered from an older offset: nothing changes."""
@@ -246,7 +247,7 @@ def seconds(market: Market) -> dict[tuple[str, int], Candle]:
     return {key: candle for key, candle in served.items() if key[0] == "1s"}
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(0, 2**32), st.integers(1, 60))
 def test_ticker_equals_the_slow_model_as_time_passes(seed: int, count: int) -> None:
     rng = random.Random(seed)

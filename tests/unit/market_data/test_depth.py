@@ -4,7 +4,7 @@ import json
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from market_data.depth import Depth, DepthDiff
@@ -12,6 +12,7 @@ from schemas.events import LevelChange
 from schemas.instruments import load_instruments
 from schemas.orders import Side
 from service_runtime.errors import InvariantBroken
+from tests.examples import examples
 from tests.unit.market_data.builders import Market
 
 INSTRUMENT = load_instruments()["BTCUSDT"]
@@ -65,7 +66,7 @@ def test_loaded_levels_go_on_from_their_update_id() -> None:
     assert depth.asks.best() == (102, 6)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(0, 2**32), st.integers(1, 120))
 def test_depth_equals_a_plain_book(seed: int, commands: int) -> None:
     rng, market, depth = random.Random(seed), Market(), Depth(INSTRUMENT)
@@ -82,7 +83,7 @@ def test_depth_equals_a_plain_book(seed: int, commands: int) -> None:
         assert depth.asks.best() == min(market.asks.items(), default=None)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(0, 2**32), st.integers(5, 150))
 def test_snapshot_and_diffs_give_the_book_by_the_clients_rules(seed: int, commands: int) -> None:
     """API.md 4.1: subscribe, buffer, take a snapshot, drop what it has, then every event follows."""

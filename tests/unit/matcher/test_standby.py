@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from matcher.settings import MatcherSettings, StandbySettings
@@ -25,6 +25,7 @@ from schemas.topics import (
 from service_runtime.errors import ChainBroken, Fenced
 from service_runtime.event_log import TopicPartition
 from service_runtime.hot_book import HotBook
+from tests.examples import examples
 from tests.unit.matcher.orders import BUY, INSTRUMENT, SELL, Desk
 from tests.unit.matcher.world import NO_REDIS, Died, MortalLog, Process, World, expected, two_symbols
 
@@ -328,7 +329,7 @@ ACTS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(acts=ACTS, dies=st.integers(1, 60))
 def test_whatever_dies_or_wakes_up_readers_see_one_history(acts: list[str], dies: int) -> None:
     """An owner may die between any two records; one that was given up for dead may wake up and write on."""

@@ -3,11 +3,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from matcher.succession import Patience, Step, Suspicion, after_claim
 from schemas.events import PartitionClaimed
+from tests.examples import examples
 
 PATIENCE = Patience(least_s=0.06, most_s=0.4, factor=4)
 
@@ -93,7 +94,7 @@ def test_restarted_or_frozen_owner_that_came_back_is_not(led_s: float, same_life
     assert silence_until_suspected(suspicion, now + before) == pytest.approx(before, abs=0.011)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans(), st.booleans()), max_size=200))
 def test_limit_stays_in_bounds_and_only_silence_is_suspected(
     looks: list[tuple[float, bool, bool]],
@@ -121,7 +122,7 @@ def test_who_yields(own: PartitionClaimed, last: PartitionClaimed, step: Step) -
     assert after_claim(own, last) is step
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(st.sampled_from(["m-1", "m-2", "s-1", "s-2"]), min_size=1, max_size=12))
 def test_in_the_end_one_holds(order: list[str]) -> None:
     """Whoever claimed in whatever order: once all have seen the last claim, and answered it, one goes on."""
