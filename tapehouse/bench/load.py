@@ -44,7 +44,15 @@ BuildOrder = Callable[[PlannedOrder, str, TradingAccount, int], bytes]
 class Load:
     """Sends planned orders to one address and keeps what comes back."""
 
-    def __init__(self, pool: Pool, build: BuildOrder, accounts: Sequence[TradingAccount], run: str) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        build: BuildOrder,
+        accounts: Sequence[TradingAccount],
+        run: str,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._clock = clock
         self._pool = pool
         self._build = build
         self._accounts = accounts
@@ -66,7 +74,7 @@ class Load:
 
         `on_measured` is called when the first measured order is due.
         """
-        clock = time.perf_counter
+        clock = self._clock
         count, warm = int(rate * (warmup_s + seconds)), int(rate * warmup_s)
         started, sent, told = clock() + 0.05, 0, False
         while sent < count:
@@ -91,30 +99,38 @@ class Load:
         """Keep so many orders under way: each answer sends the next. Return when the last has come.
 
         Every order is due when it is sent: what waits for its turn here is not seen as late.
+        `on_measured` is called before the first measured order is sent.
         """
-        loop, clock = asyncio.get_running_loop(), time.perf_counter
-        measured_from = clock() + warmup_s
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        measured_from = self._clock() + warmup_s
         end = measured_from + seconds
+        turns, told = concurrency, False
 
         def again() -> None:
             loop.call_soon(send)  # a pool that fails at once would call itself
 
         def send() -> None:
-            now = clock()
-            if now < end:
-                self._shoot(next(orders), now, measured=now >= measured_from, answered=again)
+            nonlocal turns, told
+            now = self._clock()
+            if now >= end:
+                turns -= 1
+                if not turns:
+                    ended.set()
+                return
+            if now >= measured_from and not told:
+                told = True
+                on_measured()
+            self._shoot(next(orders), now, measured=now >= measured_from, answered=again)
 
         for _ in range(concurrency):
             send()
-        await asyncio.sleep(warmup_s)
-        on_measured()
-        await asyncio.sleep(end - clock())
-        await self.drain()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), warmup_s + seconds + ANSWER_DEADLINE_S)
 
     async def at_once(self, orders: Sequence[PlannedOrder]) -> None:
         """Send orders that are not measured, and wait for their answers."""
         for order in orders:
-            self._shoot(order, time.perf_counter(), measured=False)
+            self._shoot(order, self._clock(), measured=False)
         await self.drain()
 
     def _shoot(
@@ -133,11 +149,11 @@ class Load:
         self._all_answered.clear()
 
         def build() -> bytes:
-            shot.sent_s = time.perf_counter()
+            shot.sent_s = self._clock()
             return self._build(order, shot.client_order_id, account, time.time_ns() // 1_000_000)
 
         def done(status: int, body: bytes) -> None:
-            shot.answered_s = time.perf_counter()
+            shot.answered_s = self._clock()
             shot.status, shot.body = status, body
             self._open -= 1
             if not self._open:
