@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -76,8 +77,15 @@ def _row(order: Any) -> object:
     return order.row()
 
 
+@cache
+def _struct_of(kind: Any) -> type[msgspec.Struct]:
+    """Return a struct of the same fields; msgspec looks at a struct's types once, at others' each time."""
+    fields = [(f"field_{number}", type_) for number, type_ in enumerate(kind.field_types)]
+    return msgspec.defstruct(kind.__name__, fields, array_like=True, gc=False)
+
+
 def _of_row(kind: Any, row: object) -> object:
-    return kind(*msgspec.convert(row, tuple[kind.field_types], dec_hook=_of_row))
+    return kind(*msgspec.structs.astuple(msgspec.convert(row, _struct_of(kind), dec_hook=_of_row)))
 
 
 _decode = msgspec.json.Decoder(_State, dec_hook=_of_row).decode

@@ -80,10 +80,15 @@ def test_the_library_needs_nothing_but_what_its_wheel_declares() -> None:
     assert not {"matcher.handlers", "matcher.recovery", "matcher.snapshots"} & found.keys()
 
 
+@pytest.mark.parametrize(
+    "is_compiled",
+    [False, pytest.param(True, marks=pytest.mark.long)],  # half a minute of compiling
+    ids=["source", "compiled"],
+)
 def test_the_wheel_works_alone_in_an_empty_environment(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], is_compiled: bool
 ) -> None:
-    wheel = build(tmp_path / "dist")
+    wheel = build(tmp_path / "dist", is_compiled, quick=True)
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     packages = Path(
@@ -105,6 +110,8 @@ def test_the_wheel_works_alone_in_an_empty_environment(
     text = (ROOT / "docs" / "matching.md").read_text()
     (tmp_path / "ten.py").write_text(text.partition("```python\n")[2].partition("```")[0])
     assert "[(1, 101, 2)] Ending.FILLED" in run(python, "-c", TEN_LINES, "ten.py", folder=tmp_path)
+    book = run(python, "-c", "import matcher.order_book as m; print(m.__file__)", folder=tmp_path)
+    assert is_compiled == (not book.strip().endswith(".py"))
     file = commands(tmp_path)
     assert replay([str(file)]) == 0
     assert run(python, "-m", "matcher.replay", file, folder=tmp_path) == capsys.readouterr().out
