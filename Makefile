@@ -17,7 +17,7 @@ PACKAGES := schemas service_runtime ingest processor matcher market_data recorde
 VERDICT := not long and not quarantine
 PURE := tests/unit tests/contracts tests/simulation
 # The verdict on a commit is always the same: of its tests only the order is random, and the commit decides it.
-ORDER := --randomly-seed=$(shell printf '%d' 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1))
+ORDER = --randomly-seed=$(shell printf '%d' 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1))
 # Real services on a machine that others share are late now and then: three of their tests may fail once and run
 # again, each shown with its traceback and counted ("rerun" in the closing line). Pure code never.
 AGAIN := --reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks

@@ -117,10 +117,11 @@ class Load:
                 if not turns:
                     ended.set()
                 return
-            if now >= measured_from and not told:
+            measured = now >= measured_from
+            if measured and not told:
                 told = True
                 on_measured()
-            self._shoot(next(orders), now, measured=now >= measured_from, answered=again)
+            self._shoot(next(orders), now, measured=measured, answered=again)
 
         for _ in range(concurrency):
             send()
